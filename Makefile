@@ -1,0 +1,34 @@
+# Two commands do everything, install steps included: `make design` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+COUNT ?= 30
+TARGET ?= 0.65
+OUT ?= designs
+
+.PHONY: design test test-slow lint clean
+
+.venv/base: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/tools: .venv/base
+	$(BIN)/python -m pip install --quiet --editable '.[test,bo,vq]'
+	touch $@
+
+design: .venv/base
+	$(BIN)/microwright design --target $(TARGET) --count $(COUNT) --out $(OUT) --force
+
+test: .venv/tools
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+
+test-slow: .venv/tools
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/tools
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist designs
