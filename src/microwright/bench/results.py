@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
+import torch
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ def write_results(
     claims: Iterable[Claim],
     notes: Sequence[str] = (),
     packages: Sequence[str] = ("microwright", "torch", "numpy"),
+    folder: Path = Path("results"),
 ) -> Path:
-    """Write ``results/<name>.json`` and return its path."""
+    """Write ``<folder>/<name>.json`` and return its path; run from the root of the repository."""
     content = {
         "command": command,
         "machine": machine(),
@@ -49,8 +50,8 @@ def write_results(
         "claims": [asdict(claim) for claim in claims],
         "notes": list(notes),
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path
 
@@ -74,8 +75,6 @@ def _processor() -> str:
 
 
 def _accelerator() -> str:
-    import torch
-
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
 
 
