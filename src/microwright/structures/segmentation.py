@@ -1,0 +1,46 @@
+r"""Grey images to two phases by Otsu's threshold, one threshold per image.
+
+Otsu (IEEE Transactions on Systems, Man, and Cybernetics 9 (1979) 62) takes the threshold that maximises the variance
+between the classes, :math:`w_0 w_1 (\mu_0 - \mu_1)^2`, over the bins of the histogram. Real-valued images get 256 bins
+between their extremes, as in scikit-image.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+BINS = 256
+
+
+def otsu_threshold(images: Float[Tensor, "batch *grid"]) -> Float[Tensor, "batch"]:
+    """Otsu's threshold of each image, in grey values; for a flat image its grey value."""
+    flat = images.detach().flatten(1).double()
+    low, high = torch.aminmax(flat, dim=1, keepdim=True)
+    step = (high - low) / BINS
+    bins = ((flat - low) / step.clamp_min(torch.finfo(torch.float64).tiny)).long().clamp(0, BINS - 1)
+    counts = flat.new_zeros(len(flat), BINS).scatter_add(1, bins, torch.ones_like(flat))
+    centres = low + step * (torch.arange(BINS, device=flat.device) + 0.5)
+    best = _between_class_variance(counts, centres).argmax(1, keepdim=True)
+    return torch.where(high > low, centres.gather(1, best), low).squeeze(1).to(images.dtype)
+
+
+def binarise(images: Float[Tensor, "batch *grid"]) -> Float[Tensor, "batch *grid"]:
+    """1 where an image exceeds its own Otsu threshold, 0 elsewhere; images of 0 and 1 alone stay as they are."""
+    threshold = otsu_threshold(images).reshape(-1, *([1] * (images.ndim - 1)))
+    cut = (images > threshold).to(images.dtype)
+    return torch.where(_is_binary(images), images, cut)
+
+
+def _is_binary(images: Tensor) -> Bool[Tensor, "batch *ones"]:
+    return ((images == 0) | (images == 1)).flatten(1).all(1).reshape(-1, *([1] * (images.ndim - 1)))
+
+
+def _between_class_variance(counts: Tensor, centres: Tensor) -> Float[Tensor, "batch splits"]:
+    """Variance between the classes when bins 0..s form the lower class, for each s but the last."""
+    lower = counts.cumsum(1)
+    moment = (counts * centres).cumsum(1)
+    upper, upper_moment = lower[:, -1:] - lower, moment[:, -1:] - moment
+    difference = moment / lower.clamp_min(1) - upper_moment / upper.clamp_min(1)
+    return (lower * upper * difference**2)[:, :-1]
