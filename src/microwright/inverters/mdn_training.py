@@ -1,0 +1,92 @@
+"""Training of a mixture density network: negative log-likelihood, Adam, early stopping (Yang et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from jaxtyping import Float
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from microwright.inverters.mdn import MixtureDensityNetwork
+from microwright.training import StepBatches, TrainerOptions, fit
+
+
+@dataclass(frozen=True)
+class MdnTraining:
+    """The paper's settings.
+
+    Attributes:
+        batch: pairs a step.
+        learning_rate: of Adam.
+        patience: epochs without a better validation loss before stopping.
+        epochs: at most so many.
+        validation: share of the pairs kept for early stopping.
+    """
+
+    batch: int = 128
+    learning_rate: float = 1e-3
+    patience: int = 50
+    epochs: int = 1000
+    validation: float = 0.1
+
+
+class _MdnModule(lightning.LightningModule):
+    def __init__(self, network: MixtureDensityNetwork, learning_rate: float) -> None:
+        super().__init__()
+        self.network = network
+        self.learning_rate = learning_rate
+        self.best: dict[str, Tensor] = {}
+        self.best_loss = float("inf")
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        properties, latents = batch
+        return -self.network(properties).log_prob(latents).mean()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        properties, latents = batch
+        self.log("validation", -self.network(properties).log_prob(latents).mean(), prog_bar=True)
+
+    def on_validation_epoch_end(self) -> None:
+        loss = float(self.trainer.callback_metrics["validation"])
+        if loss < self.best_loss:
+            self.best_loss = loss
+            self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["best"] = {"loss": self.best_loss, "weights": self.best}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.best_loss = checkpoint["best"]["loss"]
+        self.best = checkpoint["best"]["weights"]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+
+
+def train_mdn(
+    network: MixtureDensityNetwork,
+    properties: Float[Tensor, "n p"],
+    latents: Float[Tensor, "n m"],
+    settings: MdnTraining,
+    options: TrainerOptions,
+    seed: int,
+) -> dict[str, float]:
+    """Fit ``network`` in place to pairs (y, z), keep its best weights, and return its validation loss."""
+    order = torch.randperm(len(latents), generator=torch.Generator().manual_seed(seed))
+    held_out, used = order.split(
+        [max(1, int(settings.validation * len(order))), len(order) - max(1, int(settings.validation * len(order)))]
+    )
+    network.standardise_by(properties[used])
+    batches = StepBatches((properties[used], latents[used]), settings.batch, max(1, len(used) // settings.batch), seed)
+    validation: DataLoader[Any] = DataLoader([(properties[held_out], latents[held_out])], batch_size=None)  # type: ignore[arg-type]
+    module = _MdnModule(network, settings.learning_rate)
+    stop = EarlyStopping("validation", patience=settings.patience)
+    trainer = fit(module, batches, settings.epochs, options, validation, [stop])
+    network.load_state_dict(module.best)
+    network.eval()
+    return {"mdn_validation_nll": module.best_loss, "mdn_epochs": float(trainer.current_epoch)}

@@ -1,0 +1,78 @@
+"""Lightning checkpoints as safetensors and JSON: nothing that is loaded can run code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+_TENSOR = "tensor"
+_MAPPING = "mapping"
+
+
+class SafetensorsCheckpoints(CheckpointIO):
+    """One folder a checkpoint: ``tensors.safetensors`` and ``state.json``; written aside, then renamed into place."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        target = Path(path)
+        aside = target.with_name(target.name + ".partial")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        tensors: dict[str, Tensor] = {}
+        state = _flatten(checkpoint, tensors)
+        save_file(tensors, aside / "tensors.safetensors")
+        (aside / "state.json").write_text(json.dumps(state))
+        shutil.rmtree(target, ignore_errors=True)
+        aside.replace(target)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        folder = Path(path)
+        tensors = load_file(folder / "tensors.safetensors")
+        return _restore(json.loads((folder / "state.json").read_text()), tensors)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """JSON for ``value``; its tensors move to ``tensors`` and are named in their place."""
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {_TENSOR: name}
+    if isinstance(value, dict):
+        # pairs, because optimisers key their state by integers
+        return {_MAPPING: [[_flatten(key, tensors), _flatten(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_flatten(item, tensors) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_restore(item, tensors) for item in value]
+    if isinstance(value, dict) and _TENSOR in value:
+        return tensors[value[_TENSOR]]
+    if isinstance(value, dict):
+        return {_restore(key, tensors): _restore(item, tensors) for key, item in value[_MAPPING]}
+    return value
+
+
+def parameters_hash(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, shapes and bytes, to tell one set of weights or data from another."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

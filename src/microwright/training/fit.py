@@ -1,0 +1,91 @@
+"""One way to train: Lightning with progress, checkpoints every epoch, and resume from the last one."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from torch.utils.data import DataLoader
+
+from microwright.training.batches import StepBatches
+from microwright.training.checkpoints import SafetensorsCheckpoints
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """Where and on what a training runs.
+
+    Attributes:
+        folder: where its checkpoints go; a second call with the same folder continues from them.
+        accelerator: ``"cpu"``, ``"gpu"`` or ``"auto"``.
+        devices: how many; Lightning's own word for it.
+        progress: draw a progress bar.
+        extra: further arguments of ``lightning.Trainer`` (strategy, num_nodes, precision, ...).
+    """
+
+    folder: Path
+    accelerator: str = "auto"
+    devices: int | str = 1
+    progress: bool = True
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class _EpochOfBatches(Callback):
+    """Tells the batches which epoch and process they are drawn for."""
+
+    def __init__(self, batches: StepBatches) -> None:
+        self.batches = batches
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self.batches.epoch = trainer.current_epoch
+        self.batches.rank = trainer.global_rank
+
+
+def fit(
+    module: lightning.LightningModule,
+    batches: StepBatches,
+    epochs: int,
+    options: TrainerOptions,
+    validation: DataLoader | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> lightning.Trainer:
+    """Train ``module`` for ``epochs``, continuing from the last whole checkpoint in ``options.folder``."""
+    last = options.folder / "last.ckpt"
+    # state_key keeps this callback's state apart from a caller's own ModelCheckpoint
+    keeper = ModelCheckpoint(dirpath=options.folder, filename="last", enable_version_counter=False)
+    bars: list[Callback] = [RichProgressBar(leave=False)] if options.progress else []
+    with warnings.catch_warnings(), _quiet_lightning():
+        warnings.simplefilter("ignore")
+        trainer = lightning.Trainer(
+            max_epochs=epochs,
+            accelerator=options.accelerator,
+            devices=options.devices,
+            plugins=[SafetensorsCheckpoints()],
+            callbacks=[_EpochOfBatches(batches), keeper, *callbacks, *bars],
+            logger=False,
+            enable_progress_bar=options.progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            **options.extra,
+        )
+        trainer.fit(module, batches.loader(), validation, ckpt_path=str(last) if last.exists() else None)
+    return trainer
+
+
+class _quiet_lightning:
+    """Lightning's start-up notes say nothing that a user of the command line needs."""
+
+    def __enter__(self) -> None:
+        self.levels = {name: logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric")}
+        for name in self.levels:
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        for name, level in self.levels.items():
+            logging.getLogger(name).setLevel(level)
