@@ -7,7 +7,8 @@ r"""Random periodic structures: level-cut Gaussian random fields and Gaussian-fi
 
 where :math:`k' = 10` is the Nyquist frequency (half a cycle per pixel) whatever the grid, and the cut takes exactly the
 wanted number of pixels. The spectral density :math:`\rho` is a *power*: that is the reading which reproduces the
-structures published with Yang et al.'s GAN-MDN (μ −8, σ 3, fraction 0.25 ± 0.1), see the tests. The spectral density as a design representation: Yu et al., Journal of Mechanical Design 139 (2017) 071401.
+structures published with Yang et al.'s GAN-MDN (μ −8, σ 3, fraction 0.25 ± 0.1), see the tests. The spectral density
+as a design representation: Yu et al., Journal of Mechanical Design 139 (2017) 071401.
 
 *Filtered noise.* Uniform noise convolved with a wrapped Gaussian kernel of standard deviations σ (pixels, one per
 axis), cut the same way: the anisotropic family of Sardeshmukh et al.'s VAE-Regression.
