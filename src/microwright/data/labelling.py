@@ -1,0 +1,246 @@
+"""Labelling: the structures of a source through a solver into a labelled set, on one core, on many, or on a cluster.
+
+Every chunk is one task: its structures are made, solved and written by the same worker, which sends back its index.
+The parent hands out a bounded number of chunks at a time, so its memory does not grow with the set. On a cluster the
+workers write to the store themselves: its path must mean the same folder on all machines.
+
+A run may be killed at any moment: whole chunks stay, and the next run computes the others. A worker that dies loses
+the chunk in hand, which Dask gives to another one.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from microwright.data.sources import Samples, Source
+from microwright.data.store import Chunk, LabelledSet, disk_errors
+from microwright.errors import InputError
+from microwright.physics.property import Solution, Solver, Status
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: called after each chunk with the number of samples done and of samples wanted
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One chunk to label, and the source, or its part, that holds the chunk's structures."""
+
+    chunk: int
+    source: Source
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """All that a worker keeps for a run."""
+
+    solver: Solver
+    path: Path
+    device: str
+
+    def __call__(self, task: Task) -> int:
+        """Make, solve and write one chunk; its index comes back."""
+        store = LabelledSet.open(self.path)
+        start, stop = store.bounds(task.chunk)
+        samples = task.source.samples(start, stop)
+        solution, log = solve_each(self.solver, samples.structures.to(self.device))
+        _write_log(self.path, start, log)
+        store.write_chunk(task.chunk, _as_chunk(samples, solution))
+        return task.chunk
+
+
+def label(
+    source: Source,
+    solver: Solver,
+    path: str | Path,
+    count: int,
+    *,
+    chunk: int = 64,
+    workers: int = 1,
+    scheduler: str | None = None,
+    timeout: float = 30.0,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> LabelledSet:
+    """Label ``count`` structures, or finish the set at ``path`` that the same call left unfinished.
+
+    Args:
+        source: gives the structures.
+        solver: gives the properties.
+        path: the set; a set of the same source, solver and sizes is continued.
+        count: number of samples.
+        chunk: samples per chunk, the unit of work and of loss.
+        workers: 1 works in this process, more start as many local processes of one thread each. A script that asks
+            for more than one needs the usual guard ``if __name__ == "__main__":``.
+        scheduler: address of a Dask scheduler to use instead, for instance ``tcp://host:8786``.
+        timeout: seconds to wait for the scheduler and its first worker.
+        device: torch device of the solver.
+        progress: called after every chunk.
+
+    Raises:
+        InputError: arguments that cannot be, a path that holds something else, another run on the same set, a
+            scheduler that does not answer, or a full disk.
+    """
+    if workers < 1:
+        raise InputError(f"workers: expected at least 1, got {workers}; change --workers")
+    with open_set(source, solver, path, count, chunk).locked() as store:
+        labeller = Labeller(solver, store.path.resolve(), device)
+        if scheduler is None and workers == 1:
+            _label_here(labeller, source, store, progress)
+        else:
+            from microwright.data.workers import connected
+
+            with connected(scheduler, workers, timeout) as client:
+                _label_through(client, labeller, source, store, progress)
+        return store
+
+
+def open_set(source: Source, solver: Solver, path: str | Path, count: int, chunk: int = 64) -> LabelledSet:
+    """The set that ``label`` fills: a new one, or the one at ``path`` if it was made for the same work.
+
+    Raises:
+        InputError: a source too short or of the wrong dimension, or a set made for other work.
+    """
+    if len(source.grid) != solver.dimensions:
+        raise InputError(
+            f"structures: {len(source.grid)}-D grid {source.grid}, the solver works in {solver.dimensions}-D; "
+            "choose another property or other structures"
+        )
+    if count < 1 or (source.length is not None and count > source.length):
+        raise InputError(f"count: expected 1 to {source.length or 'any number'}, got {count}; change --count")
+    wanted: dict[str, Any] = {
+        "count": count,
+        "grid": list(source.grid),
+        "latent_shape": None if source.latent_shape is None else list(source.latent_shape),
+        "solver": _as_json(solver.spec()),
+        "source": _as_json(source.spec()),
+    }
+    if Path(path).exists():
+        return _check_same_work(LabelledSet.open(path), wanted)
+    return LabelledSet.create(path, properties=solver.properties, chunk=chunk, **wanted)
+
+
+def solve_each(solver: Solver, structures: Float[Tensor, "batch *grid"]) -> tuple[Solution, dict[int, str]]:
+    """Solve a batch; where that raises, one structure at a time, and those that raise again are FAILED, with a log.
+
+    An ``InputError`` is the caller's to mend and is passed on.
+    """
+    with torch.no_grad():
+        try:
+            return _without_nan(solver.solve(structures)), {}
+        except InputError:
+            raise
+        except Exception:
+            return _solve_one_by_one(solver, structures)
+
+
+def _solve_one_by_one(solver: Solver, structures: Tensor) -> tuple[Solution, dict[int, str]]:
+    parts, log = [], {}
+    for index in range(len(structures)):
+        try:
+            parts.append(solver.solve(structures[index : index + 1]))
+        except Exception as error:
+            parts.append(_failure(len(solver.properties)))
+            log[index] = f"{type(error).__name__}: {error}"
+    parts = [Solution(**{name: value.cpu() for name, value in vars(part).items()}) for part in parts]
+    return _without_nan(Solution.concatenate(parts)), log
+
+
+def _failure(properties: int) -> Solution:
+    nan = torch.full((1, properties), torch.nan, dtype=torch.float64)
+    status = torch.tensor([int(Status.FAILED)])
+    return Solution(nan, nan, status, torch.full((1,), torch.nan, dtype=torch.float64), torch.zeros_like(status))
+
+
+def _without_nan(solution: Solution) -> Solution:
+    """A value that is not finite is a failure, whatever its status says."""
+    broken = ~torch.isfinite(solution.values).all(1)
+    return Solution(
+        values=solution.values.masked_fill(broken[:, None], torch.nan),
+        error_bar=solution.error_bar.masked_fill(broken[:, None], torch.nan),
+        status=solution.status.masked_fill(broken.to(solution.status.device), int(Status.FAILED)),
+        residual=solution.residual,
+        iterations=solution.iterations,
+    )
+
+
+def _as_chunk(samples: Samples, solution: Solution) -> Chunk:
+    return Chunk(
+        structures=samples.structures.numpy().astype(np.uint8),
+        properties=solution.values.cpu().double().numpy(),
+        error_bar=solution.error_bar.cpu().double().numpy(),
+        status=solution.status.cpu().numpy().astype(np.uint8),
+        latents=None if samples.latents is None else samples.latents.numpy().astype(np.float32),
+    )
+
+
+def _write_log(path: Path, start: int, log: dict[int, str]) -> None:
+    """One small text file per failed sample, under ``failures`` in the store."""
+    if not log:
+        return
+    with disk_errors(path):
+        folder = path / "failures"
+        folder.mkdir(exist_ok=True)
+        for index, message in log.items():
+            (folder / f"{start + index}.txt").write_text(message + "\n", encoding="utf-8")
+
+
+def _as_json(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec as it comes back from the file: tuples as lists."""
+    return json.loads(json.dumps(spec))
+
+
+def _check_same_work(store: LabelledSet, wanted: dict[str, Any]) -> LabelledSet:
+    """``store``, if its header says that it was made for the same work (chunks may have another size)."""
+    header = store.header.model_dump()
+    other = [name for name, value in wanted.items() if header[name] != value]
+    if other:
+        raise InputError(
+            f"{store.path}: holds a set of another {', '.join(other)}; give another --out, or --force to replace it"
+        )
+    return store
+
+
+def _label_here(labeller: Labeller, source: Source, store: LabelledSet, progress: Progress | None) -> None:
+    reporter = _Reporter(store, progress)
+    for chunk in store.missing_chunks():
+        labeller(Task(chunk, source))
+        reporter.finished(chunk)
+
+
+def _label_through(
+    client: Client, labeller: Labeller, source: Source, store: LabelledSet, progress: Progress | None
+) -> None:
+    from microwright.data.workers import run_tasks
+
+    reporter = _Reporter(store, progress)
+    tasks = (Task(chunk, source.portion(*store.bounds(chunk))) for chunk in store.missing_chunks())
+    for chunk in run_tasks(client, labeller, tasks, name=f"microwright-{uuid.uuid4().hex}"):
+        reporter.finished(chunk)
+
+
+class _Reporter:
+    """Counts samples for the progress callback, those of earlier runs included."""
+
+    def __init__(self, store: LabelledSet, progress: Progress | None) -> None:
+        self._store = store
+        self._progress = progress or (lambda done, total: None)
+        self._done = sum(stop - start for start, stop in map(store.bounds, np.flatnonzero(store.done).tolist()))
+        self._progress(self._done, len(store))
+
+    def finished(self, chunk: int) -> None:
+        start, stop = self._store.bounds(chunk)
+        self._done += stop - start
+        self._progress(self._done, len(self._store))

@@ -1,0 +1,126 @@
+"""What runs on Dask workers, and how to reach them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
+from distributed.scheduler import KilledWorker
+
+from microwright.errors import InputError
+
+#: tasks handed out per worker thread: one in work, one waiting
+IN_FLIGHT = 2
+#: how often a task is tried again after an error that is not the user's
+RETRIES = 2
+
+
+class WorkerState(WorkerPlugin):
+    """An object that every worker of a run holds, also those that come later or come back.
+
+    It is sent once per worker, so that what it caches serves all tasks of that worker.
+    """
+
+    def __init__(self, name: str, value: Any) -> None:
+        self.name = name
+        self.value = value
+
+    def setup(self, worker: Worker) -> None:
+        # workers are as many as cores: one thread each
+        torch.set_num_threads(1)
+
+
+def _run_task(name: str, task: Any) -> tuple[bool, Any]:
+    """``state(task)`` on a worker. An ``InputError`` comes back as a value: trying again would not mend it."""
+    try:
+        return True, cast(WorkerState, get_worker().plugins[name]).value(task)
+    except InputError as error:
+        return False, str(error)
+
+
+@contextmanager
+def connected(scheduler: str | None, workers: int, timeout: float) -> Iterator[Client]:
+    """A client of the scheduler at that address, or of as many local processes of one thread each.
+
+    Raises:
+        InputError: the scheduler does not answer or has no worker within ``timeout`` seconds, or goes away.
+    """
+    with _local(workers) if scheduler is None else _remote(scheduler, timeout) as client:
+        try:
+            client.wait_for_workers(1, timeout=timeout)
+        except TimeoutError as error:
+            raise InputError(f"scheduler {scheduler}: no worker within {timeout:g} s; start workers") from error
+        yield client
+
+
+def run_tasks(client: Client, state: Callable[[Any], Any], tasks: Iterable[Any], name: str) -> Iterator[Any]:
+    """``state(task)`` of every task, as they finish; at most ``IN_FLIGHT`` tasks per thread are out at a time.
+
+    Raises:
+        InputError: raised by a task, or the scheduler went away, or a task killed every worker it was given to.
+    """
+    client.register_plugin(WorkerState(name, state))
+    try:
+        for future in _bounded(client, iter(tasks), name):
+            good, value = future.result()
+            if not good:
+                raise InputError(value)
+            yield value
+    except (CancelledError, OSError) as error:
+        raise InputError(
+            f"scheduler: went away in the middle of the work ({error}); start it, then run the command again to go on"
+        ) from error
+    except KilledWorker as error:
+        raise InputError(f"workers: died again and again ({error}); look for lack of memory") from error
+    finally:
+        _forget(client, name)
+
+
+def _bounded(client: Client, tasks: Iterator[Any], name: str) -> Iterator[Future]:
+    running = as_completed()
+
+    def submit() -> None:
+        for task in tasks:
+            running.add(client.submit(_run_task, name, task, pure=False, retries=RETRIES))
+            return
+
+    for _ in range(IN_FLIGHT * max(1, sum(client.nthreads().values()))):
+        submit()
+    for future in running:
+        yield future
+        submit()
+
+
+def _forget(client: Client, name: str) -> None:
+    """Leave nothing of the run on a cluster that goes on; where the scheduler is gone there is nothing left."""
+    if client.status == "running":
+        client.unregister_worker_plugin(name)
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    with (
+        tempfile.TemporaryDirectory(prefix="microwright-") as scratch,
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=scratch
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _remote(scheduler: str, timeout: float) -> Iterator[Client]:
+    try:
+        client = Client(scheduler, timeout=timeout)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(
+            f"scheduler {scheduler}: no answer within {timeout:g} s; check --scheduler, or start `dask scheduler`"
+        ) from error
+    with client:
+        yield client
