@@ -1,0 +1,60 @@
+"""Published ways to go from a target to structures; each is one file and one entry in ``METHODS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from microwright.data.store import LabelledSet
+from microwright.errors import InputError
+from microwright.methods import gan_mdn
+from microwright.methods.base import LatentMethod, Method, Proposals
+from microwright.methods.card import ModelCard, read_card
+from microwright.methods.recipes import Recipe
+from microwright.methods.workspace import Workspace, request_of
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """How a method is trained, and how its networks are built again from a card."""
+
+    train: Callable[[Recipe, Workspace, LabelledSet | None], LatentMethod]
+    build: Callable[[ModelCard], LatentMethod]
+
+
+METHODS = {gan_mdn.NAME: MethodEntry(gan_mdn.train, gan_mdn.build)}
+
+
+def method_named(name: str) -> MethodEntry:
+    """The entry of the method called ``name``.
+
+    Raises:
+        InputError: no such method.
+    """
+    if name not in METHODS:
+        raise InputError(f"method: '{name}' is unknown; choose {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def load_method(folder: Path) -> LatentMethod:
+    """The trained method in ``folder``.
+
+    Raises:
+        InputError: no model there, of another version, or damaged.
+    """
+    card = read_card(folder)
+    method = method_named(card.method).build(card)
+    method.load_weights(folder)
+    return method
+
+
+def train_method(name: str, recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None) -> LatentMethod:
+    """Train the method called ``name``, continuing a killed training of the same request."""
+    entry = method_named(name)
+    fingerprint = None if data is None else data.fingerprint()
+    with workspace.opened(request_of(name, recipe, workspace.seed, fingerprint)):
+        return entry.train(recipe, workspace, data)
+
+
+__all__ = ["METHODS", "Method", "MethodEntry", "Proposals", "load_method", "method_named", "train_method"]

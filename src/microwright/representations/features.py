@@ -53,7 +53,9 @@ class RandomFilters(nn.Module):
         maps = []
         for _ in range(self.scales):
             images = F.avg_pool2d(images, 2)
-            maps.append(F.relu(F.conv2d(images, self.filters)))
+            # structures are periodic, so the filters wrap around
+            wrapped = F.pad(images, [self.filters.shape[-1] // 2] * 4, mode="circular")
+            maps.append(F.relu(F.conv2d(wrapped, self.filters)))
         return maps
 
 

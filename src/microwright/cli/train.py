@@ -1,0 +1,43 @@
+"""``microwright train``: from a recipe (or a labelled set) to a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from microwright.data.store import LabelledSet
+from microwright.errors import InputError
+from microwright.methods import method_named, train_method
+from microwright.methods.recipes import recipe_named
+from microwright.methods.workspace import Workspace
+
+
+def train_command(
+    method: Annotated[str, typer.Argument(help="Method, as in gan-mdn.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    recipe: Annotated[str, typer.Option(help="Sizes and settings: data-1, data-2 or smoke.")] = "data-2",
+    data: Annotated[Path | None, typer.Option(help="Labelled set to learn from instead of random fields.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    accelerator: Annotated[str, typer.Option(help="cpu, gpu or auto.")] = "auto",
+    devices: Annotated[int, typer.Option(help="Devices to train on.")] = 1,
+    workers: Annotated[int, typer.Option(help="Local labelling processes.")] = 2,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to label on.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
+) -> None:
+    """Train a model; run the same command again to continue a training that was stopped."""
+    method_named(method)
+    if out.exists() and not force:
+        raise InputError(f"out: {out} exists; choose another folder, or replace it with --force")
+    if accelerator not in ("cpu", "gpu", "auto"):
+        raise InputError(f"accelerator: '{accelerator}' is unknown; choose cpu, gpu or auto")
+    chosen = recipe_named(recipe)
+    given = None if data is None else LabelledSet.open(data)
+    workspace = Workspace(out, seed, accelerator, devices, workers, scheduler)
+    model = train_method(method, chosen, workspace, given)
+    console = Console()
+    for item in model.card.properties:
+        console.print(f"{item.name}: {item.low:.4g} to {item.high:.4g} {item.unit} can be asked for")
+    console.print(f"written to {out}")

@@ -1,0 +1,53 @@
+"""A picture of designs: each structure with what it achieves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from microwright.design.designs import Designs
+
+COLUMNS = 10
+MOST_SHOWN = 60
+CELL_INCHES = 1.25
+
+
+def write_gallery(path: Path, sets: Sequence[Designs]) -> None:
+    """Write ``path`` (PNG): the best structures of each set first, with achieved value and REP."""
+    rows = [row for designs in sets for row in _rows(designs)]
+    figure = Figure(figsize=(CELL_INCHES * COLUMNS, (CELL_INCHES + 0.45) * len(rows) + 0.2))
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(rows), COLUMNS, squeeze=False)
+    for axes, (designs, members) in zip(grid, rows, strict=True):
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, index in zip(axes, members, strict=False):
+            _draw(axis, designs, index)
+    figure.subplots_adjust(
+        left=0.01, right=0.99, bottom=0.02, top=0.93 if len(rows) < 3 else 0.97, hspace=0.4, wspace=0.08
+    )
+    figure.savefig(path, dpi=110)
+
+
+def _rows(designs: Designs) -> list[tuple[Designs, list[int]]]:
+    order = np.argsort(designs.worst_rep)[:MOST_SHOWN]
+    return [(designs, order[i : i + COLUMNS].tolist()) for i in range(0, len(order), COLUMNS)]
+
+
+def _draw(axis: Axes, designs: Designs, index: int) -> None:
+    axis.imshow(middle_slice(designs.structures[index]).T, cmap="gray_r", vmin=0, vmax=1, origin="lower")
+    achieved = ", ".join(f"{value:.4g}" for value in designs.achieved[index])
+    rep = designs.worst_rep[index]
+    axis.set_title(achieved if math.isnan(rep) else f"{achieved}\n{rep:.2g} % off", fontsize=7, pad=2)
+
+
+def middle_slice(structure: UInt8[np.ndarray, "*grid"]) -> Float[np.ndarray, "x y"]:
+    """A 2-D structure as it is; the middle z slice of a volume."""
+    return structure if structure.ndim == 2 else structure[:, :, structure.shape[2] // 2]

@@ -1,0 +1,82 @@
+"""Where a training leaves its stages, and on what it runs.
+
+The working folder lies beside the model while it is made. It remembers what was asked for: the same command continues,
+another one is refused, and it goes when the model is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from microwright.data.labelling import Progress
+from microwright.errors import InputError
+from microwright.training import TrainerOptions
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Places and resources of one training.
+
+    Attributes:
+        model: folder that the model is written to.
+        seed: of structures, weights, batches and latents.
+        accelerator: Lightning's ``"cpu"``, ``"gpu"`` or ``"auto"``.
+        devices: Lightning's number of devices.
+        workers: labelling processes.
+        scheduler: address of a Dask scheduler, or None for local processes.
+        progress: draw progress bars.
+        labelled: called after each labelled chunk with the samples done and wanted.
+    """
+
+    model: Path
+    seed: int = 0
+    accelerator: str = "auto"
+    devices: int = 1
+    workers: int = 2
+    scheduler: str | None = None
+    progress: bool = True
+    labelled: Progress | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the stages go."""
+        return self.model.with_name(self.model.name + ".training")
+
+    @property
+    def labelling(self) -> dict[str, Any]:
+        """How ``label`` is to run."""
+        return {"workers": self.workers, "scheduler": self.scheduler, "progress": self.labelled}
+
+    def trainer(self, stage: str) -> TrainerOptions:
+        """How Lightning is to run for ``stage``."""
+        return TrainerOptions(self.folder / stage, self.accelerator, self.devices, self.progress)
+
+    @contextmanager
+    def opened(self, request: dict[str, Any]) -> Iterator[None]:
+        """Begin or continue the training described by ``request``; clean up when it is done.
+
+        Raises:
+            InputError: the working folder belongs to another request.
+        """
+        path = self.folder / "request.json"
+        asked = json.loads(json.dumps(request, default=str))
+        if path.exists() and json.loads(path.read_text()) != asked:
+            raise InputError(
+                f"out: {self.folder} holds an unfinished training with other settings; "
+                "choose another folder, or remove it"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asked, indent=1))
+        yield
+        shutil.rmtree(self.folder)
+
+
+def request_of(method: str, recipe: Any, seed: int, data: str | None) -> dict[str, Any]:
+    """What tells one training from another."""
+    return {"method": method, "recipe": asdict(recipe), "seed": seed, "data": data}
