@@ -322,20 +322,32 @@ def _repaired(phase: Bool[ndarray, "*grid"], constraints: Constraints, rounds: i
             break
         phase = _widened(symmetrised(phase, constraints.symmetry), constraints)
         phase = _joined(phase, constraints)
-        phase = symmetrised(phase, constraints.symmetry)
         phase = _with_fraction(phase, constraints)
     return phase
 
 
-def _widened(phase: ndarray, constraints: Constraints) -> ndarray:
-    """Alternate openings of the two phases until neither changes."""
-    for _ in range(8):
-        before = phase
-        phase = opened(phase, constraints.smallest_feature_px, constraints.periodic)
-        phase = ~opened(~phase, constraints.smallest_gap_px, constraints.periodic)
-        if np.array_equal(before, phase):
+def _widened(phase: ndarray, constraints: Constraints, attempts: int = 40) -> ndarray:
+    """Open both phases until both are unions of their discs.
+
+    Where openings alone chase each other round a circle, what is too narrow is thickened instead, in random order.
+    """
+    features, gaps, periodic = constraints.smallest_feature_px, constraints.smallest_gap_px, constraints.periodic
+    random = np.random.default_rng(0)
+    for attempt in range(attempts):
+        if not (_check_feature(constraints, phase) or _check_gap(constraints, phase)):
             break
-    return phase
+        if attempt > 2 and random.random() < 0.5:
+            phase = _thickened(phase, features, periodic)
+            phase = ~_thickened(~phase, gaps, periodic)
+        phase = opened(phase, features, periodic)
+        phase = ~opened(~phase, gaps, periodic) if attempt % 2 == 0 or random.random() < 0.5 else phase
+    return symmetrised(phase, constraints.symmetry)
+
+
+def _thickened(phase: ndarray, diameter: int, periodic: bool) -> ndarray:
+    """The phase with a whole disc at every pixel that is in too narrow a place."""
+    narrow = phase & ~opened(phase, diameter, periodic)
+    return phase | (covering(narrow, diameter, periodic) > 0)
 
 
 def _joined(phase: ndarray, constraints: Constraints) -> ndarray:
@@ -358,7 +370,8 @@ def _bridged(phase: ndarray, width: int, constraints: Constraints) -> ndarray:
         if not loose:
             break
         smallest = min(loose, key=lambda label: (labels == label).sum())
-        phase = phase | _bridge(phase, labels == smallest, width, constraints)
+        bridge = _bridge(phase, labels == smallest, width, constraints)
+        phase = phase | bridge.ravel()[symmetry_images(phase.shape, constraints.symmetry)].any(0).reshape(phase.shape)
     return phase
 
 
