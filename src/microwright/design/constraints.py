@@ -62,7 +62,9 @@ class Constraints:
         low, high = (float(bound) for bound in self.phase_fraction)
         object.__setattr__(self, "phase_fraction", (low, high))
         if not 0 <= low <= high <= 1:
-            raise InputError(f"constraint phase_fraction {low:g}..{high:g}: give a range inside 0..1, lower bound first")
+            raise InputError(
+                f"constraint phase_fraction {low:g}..{high:g}: give a range inside 0..1, lower bound first"
+            )
         for name in ("smallest_feature_px", "smallest_gap_px"):
             if int(getattr(self, name)) != getattr(self, name) or getattr(self, name) < 1:
                 raise InputError(f"constraint {name} = {getattr(self, name)}: give a whole number of at least 1")
@@ -105,7 +107,9 @@ class Constraints:
             raise InputError(f"constraint symmetry rotation_90: needs a square grid, got {grid}; choose rotation_180")
         if round(self.phase_fraction[1] * np.prod(grid)) < np.ceil(self.phase_fraction[0] * np.prod(grid) - 1e-9):
             low, high = self.phase_fraction
-            raise InputError(f"constraint phase_fraction {low:g}..{high:g}: no whole number of pixels of {grid} lies in it")
+            raise InputError(
+                f"constraint phase_fraction {low:g}..{high:g}: no whole number of pixels of {grid} lies in it"
+            )
 
     def violations(self, structure: Bool[Tensor, "*grid"] | ndarray) -> list[str]:
         """What the binary structure violates, one line each; empty where it satisfies all."""

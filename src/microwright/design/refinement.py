@@ -3,15 +3,16 @@ r"""Refinement: flip boundary pixels in the order of the adjoint sensitivity unt
 A solver's gradient gives for every pixel how the properties y move when its phase changes by δ = ±1. To first order a
 set F of flips moves them by :math:`\Delta y = \sum_{i \in F} \delta_i\, \partial y / \partial x_i`. Each round
 
-1. *selects* flips whose predicted sum brings the misfit of the target to its minimum: in the order in which single flips
-   lower the misfit, as many as lower it together (a line search over the number of flips), again and again until no
-   single flip helps. Ranges, bounds, extremes and several properties at once need nothing more: they differ in the misfit only;
+1. *selects* flips whose predicted sum brings the misfit of the target to its minimum: in the order in which single
+   flips lower the misfit, as many as lower it together (a line search over the number of flips), again and again until
+   no single flip helps. Ranges, bounds, extremes and several properties at once need nothing more: they differ in the
+   misfit only;
 2. *solves* all candidates in one batch, and accepts only where the misfit fell, so that no error ever grows;
 3. *corrects* the sensitivities by the ratio of the change that came to the change that was predicted, and computes them
    anew where a step was refused.
 
-Only pixels on the boundary of the phases move, so the morphology stays. With constraints, moves are whole discs that keep
-the smallest feature, made together with their symmetric images, and only as far as nothing is violated
+Only pixels on the boundary of the phases move, so the morphology stays. With constraints, moves are whole discs that
+keep the smallest feature, made together with their symmetric images, and only as far as nothing is violated
 (`microwright.design.constraints`).
 
 The sensitivity-ordered exchange of phases at an interface is that of bidirectional evolutionary structural
@@ -80,7 +81,7 @@ class RefinementNumerics:
 
 @dataclass(frozen=True)
 class Round:
-    """One round of a refinement: solver calls so far (summed over candidates), and every candidate's misfit after it."""
+    """Solver calls so far, summed over the candidates, and every candidate's misfit after the round."""
 
     calls: int
     misfit: Float[ndarray, "batch"]
@@ -134,7 +135,9 @@ def refine(
     Raises:
         InputError: structures that are not binary, or a property that the solver does not compute.
     """
-    run = _Refinement(structures, target, solver, constraints or Constraints(), numerics or RefinementNumerics(), offset)
+    run = _Refinement(
+        structures, target, solver, constraints or Constraints(), numerics or RefinementNumerics(), offset
+    )
     interrupted = False
     try:
         run.run(progress)
@@ -165,6 +168,7 @@ class _Refinement:
         self.columns = [None if name == PHASE_FRACTION else names.index(name) for name in self.target.properties]
         self.phases = as_mask(self.start)
         self.guide = _guide(self.target, self.constraints)
+        self.aim = self.numerics.aim if self.target.bounded else 0.0  # an extreme can always be pushed further
         batch = len(self.start)
         self.values = torch.zeros(batch, len(self.guide.goals), dtype=torch.float64)
         self.misfit = torch.full((batch,), torch.inf, dtype=torch.float64)
@@ -183,7 +187,7 @@ class _Refinement:
         while len(self.rounds) < self.numerics.rounds:
             if progress is not None:
                 progress(len(self.rounds), self.misfit)
-            self.done |= self.misfit.numpy() <= self.numerics.aim
+            self.done |= self.misfit.numpy() <= self.aim
             if self.done.all():
                 break
             self._round(np.flatnonzero(~self.done))
@@ -224,7 +228,7 @@ class _Refinement:
         for _ in range(self.numerics.passes):
             predicted = values + torch.from_numpy(_change(slopes, phase, before))
             room = min(left, int(self.room - (phase != self.original[index]).sum()))
-            if room < 1 or self.guide.misfit(predicted) < self.numerics.aim / 4:
+            if room < 1 or self.guide.misfit(predicted) < self.aim / 4:
                 break
             chosen = _selected(phase, predicted, slopes, self.guide, self.constraints, room, refused)
             if not chosen:
@@ -399,9 +403,7 @@ def _selected(
     return [moves[i] for i in select(values, benefits, target, most).tolist()]
 
 
-def _representatives(
-    moves: Moves, constraints: Constraints, refused: set[tuple[bool, int]]
-) -> Int[ndarray, "places"]:
+def _representatives(moves: Moves, constraints: Constraints, refused: set[tuple[bool, int]]) -> Int[ndarray, "places"]:
     """Legal centres that were not refused, one of each symmetry orbit."""
     legal = moves.legal.ravel()
     if constraints.symmetry != "none":
@@ -460,6 +462,6 @@ def _guide(target: Target, constraints: Constraints) -> Target:
     return Target((*target.goals, constraints.fraction_goal()))
 
 
-def _put(whole: Solution, index: int, part: Solution, row: int) -> None:
+def _put(whole: Solution | None, index: int, part: Solution, row: int) -> None:
     for name in ("values", "error_bar", "status", "residual", "iterations"):
         getattr(whole, name)[index] = getattr(part, name)[row]

@@ -7,7 +7,8 @@ of the summed squares of each goal's relative gap,
     gap = |y − w| / s,    w = the accepted value nearest to y,    s = the goal's own magnitude,
 
 so that the misfit of a single wanted value is its residual error percentage (REP = |y − y*| / |y*| · 100) over 100.
-A maximised property has no nearest accepted value; its gap is 1 − y / (1 + |y|), which falls strictly with y.
+A maximised property has no nearest accepted value; its gap is (1 − y / (1 + |y|)) / 100, which falls strictly with y
+and weighs little: goals that can be met come first.
 
 On the command line a target is written as ``absorption=0.65±0.001, phase_fraction=0.3..0.4``, ``C11>=30`` or
 ``max absorption``; ``+-`` stands for ``±``, a tolerance may be a percentage, and a bare number means the solver's
@@ -16,6 +17,7 @@ first property. Long targets come from a TOML file with one table per property.
 
 from __future__ import annotations
 
+import builtins
 import math
 import re
 import tomllib
@@ -36,6 +38,9 @@ PHASE_FRACTION = "phase_fraction"
 
 #: relative tolerance of a wanted value that names none
 DEFAULT_TOLERANCE = 1e-3
+
+#: weight of an extreme beside goals that can be met
+EXTREME_WEIGHT = 1e-2
 
 
 class Kind(StrEnum):
@@ -59,7 +64,8 @@ class Goal:
         value: the wanted value (``VALUE``).
         low: lowest accepted value (``RANGE``, ``AT_LEAST``).
         high: highest accepted value (``RANGE``, ``AT_MOST``).
-        tolerance: accepted distance from ``value`` or beyond a bound; ``None``: 0.1 % of a value, nothing beyond a bound.
+        tolerance: accepted distance from ``value`` or beyond a bound; ``None``: 0.1 % of a value, nothing beyond a
+            bound.
     """
 
     property: str
@@ -82,26 +88,26 @@ class Goal:
         if self.property == PHASE_FRACTION:
             _check_fraction(self)
 
-    @property
+    @builtins.property
     def accepted(self) -> tuple[float, float]:
         """Interval of accepted values, the tolerance included; infinite where nothing bounds it."""
         margin = self.margin
         low, high = self._bounds()
         return low - margin, high + margin
 
-    @property
+    @builtins.property
     def margin(self) -> float:
         """The tolerance, or its default where none was given."""
         if self.tolerance is not None:
             return self.tolerance
         return DEFAULT_TOLERANCE * abs(self.value or 0.0) if self.kind is Kind.VALUE else 0.0
 
-    @property
+    @builtins.property
     def bounded(self) -> bool:
         """Whether the goal can be met, rather than only approached."""
         return self.kind not in (Kind.MAXIMISE, Kind.MINIMISE)
 
-    @property
+    @builtins.property
     def scale(self) -> float:
         """Magnitude that makes gaps relative: |value|, or the larger finite bound; 1 where that is zero."""
         finite = [abs(bound) for bound in self._bounds() if math.isfinite(bound)]
@@ -111,7 +117,7 @@ class Goal:
         """Relative distance from the nearest accepted value (see the module's docstring); 0 where none is missing."""
         if not self.bounded:
             wanted = values if self.kind is Kind.MAXIMISE else -values
-            return 1 - wanted / (1 + wanted.abs())
+            return EXTREME_WEIGHT * (1 - wanted / (1 + wanted.abs()))
         low, high = self._bounds()
         return (values - values.clamp(low, high)).abs() / self.scale
 
@@ -178,6 +184,11 @@ class Target:
     @property
     def properties(self) -> tuple[str, ...]:
         return tuple(goal.property for goal in self.goals)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether all goals can be met, so that a misfit of 0 can be had."""
+        return all(goal.bounded for goal in self.goals)
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.goals))
@@ -256,7 +267,8 @@ def parse_target(text: str, default_property: str) -> Target:
     """The target written as ``text``: goals separated by commas, or the name of a TOML file.
 
     Args:
-        text: for instance ``"0.65"``, ``"absorption=0.65±0.001, phase_fraction=0.3..0.4"``, ``"C11>=30"``, ``"max absorption"``.
+        text: for instance ``"0.65"``, ``"absorption=0.65±0.001, phase_fraction=0.3..0.4"``, ``"C11>=30"``, ``"max
+            absorption"``.
         default_property: what a bare number means.
 
     Raises:
