@@ -15,7 +15,6 @@ from torch import Tensor
 from microwright.errors import InputError
 from microwright.physics.krylov import CgSolution, conjugate_gradients
 from microwright.physics.periodic_fem import Elements, EnergyProducts, GreenOperator, PeriodicStiffness
-from microwright.physics.property import check_structures
 
 #: nodal values of one batch of systems: one 51^3 displacement field stays in a core's cache, a GPU wants many
 _BATCH_VALUES = {"cpu": 400_000, "cuda": 64_000_000}
@@ -90,9 +89,7 @@ class Homogeniser:
     numerics: CgNumerics
     _green: dict[tuple, GreenOperator] = field(default_factory=dict, repr=False)
 
-    def effective(
-        self, coefficients: Float[Tensor, "batch coefficients *grid"], cases: tuple[int, ...]
-    ) -> Effective:
+    def effective(self, coefficients: Float[Tensor, "batch coefficients *grid"], cases: tuple[int, ...]) -> Effective:
         """The effective matrix over the unit strains ``cases``."""
         strains = torch.eye(self.elements.materials.shape[-1])[list(cases)].to(coefficients)
         chunk = self._systems_per_batch(coefficients)
@@ -172,27 +169,3 @@ class Homogeniser:
             self._green.clear()
             self._green[key] = GreenOperator(self.elements, self.reference, key[0], like)
         return self._green[key]
-
-def interpolate(
-    structures: Float[Tensor, "batch *grid"], values: Float[Tensor, "phases coefficients"]
-) -> Float[Tensor, "batch coefficients *grid"]:
-    """Coefficient fields of phase maps: ``values[k]`` at k/(m-1), linear in between; differentiable."""
-    position = structures * (len(values) - 1)
-    lower = position.detach().floor().clamp(max=len(values) - 2).long()
-    steps = values.diff(dim=0)
-    fields = values[lower] + (position - lower)[..., None] * steps[lower]
-    return fields.movedim(-1, 1).contiguous()
-
-
-def check_voxels(structures: Tensor, dimensions: int) -> None:
-    """Refuse what is no batch of voxel structures.
-
-    Raises:
-        InputError: as ``check_structures``; a grid with fewer than two voxels along an axis.
-    """
-    check_structures(structures, dimensions)
-    if min(structures.shape[1:]) < 2:
-        raise InputError(
-            f"structures: the grid {tuple(structures.shape[1:])} is one voxel thin; "
-            "use the two-dimensional solver, or repeat the structure along that axis"
-        )

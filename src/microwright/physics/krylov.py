@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 
@@ -43,10 +43,10 @@ def conjugate_gradients(
 ) -> CgSolution:
     """Solve a batch of symmetric positive definite systems A x = b until their *energy* is known well enough.
 
-    The quantity sought is the energy J(x) = J(0) - 2 b^T x + x^T A x at its minimum. At the iterate x it is too large by
-    exactly the squared error in the energy norm, for which the Gauss-Radau quadrature behind the iteration gives an
-    upper bound from the smallest eigenvalue mu of the preconditioned matrix (Meurant & Tichy, Numer. Algorithms 62,
-    2013), at the price of a few scalars:
+    The quantity sought is the energy J(x) = J(0) - 2 b^T x + x^T A x at its minimum. At the iterate x it is too large
+    by exactly the squared error in the energy norm, for which the Gauss-Radau quadrature behind the iteration gives
+    an upper bound from the smallest eigenvalue mu of the preconditioned matrix (Meurant & Tichy, Numer. Algorithms
+    62, 2013), at the price of a few scalars:
 
         e_k <= g_k rho_k,  g_{k+1} = (g_k - alpha_k) / (mu (g_k - alpha_k) + rho_{k+1} / rho_k),  g_0 = 1 / mu.
 
@@ -75,8 +75,8 @@ def conjugate_gradients(
             break
         q = apply(p)
         alpha = torch.where(active, rho / _inner(p, q), 0.0)
-        x.add_(_spread(alpha, p) * p)
-        r.sub_(_spread(alpha, q) * q)
+        x.addcmul_(_spread(alpha, p), p)
+        r.addcmul_(_spread(-alpha, q), q)
         z = precondition(r)
         previous, rho = rho, torch.where(active, _inner(r, z), rho)
         ratio = torch.where(active, rho / previous, 0.0)
@@ -98,3 +98,207 @@ def _inner(a: Float[Tensor, "batch *field"], b: Float[Tensor, "batch *field"]) -
 
 def _spread(factors: Float[Tensor, "batch"], like: Float[Tensor, "batch *field"]) -> Tensor:
     return factors.to(like.dtype).view(-1, *(1 for _ in like.shape[1:]))
+
+
+@dataclass(frozen=True)
+class KrylovSolution:
+    """Outcome of a solver of complex systems, one entry per system.
+
+    Attributes:
+        x: the solutions.
+        residual: norm of b - A x, computed afresh at the end, relative to that of b.
+        iterations: products with A until the system met its tolerance.
+        converged: whether it met it.
+    """
+
+    x: Complex[Tensor, "batch *field"]
+    residual: Float[Tensor, "batch"]
+    iterations: Int[Tensor, "batch"]
+    converged: Bool[Tensor, "batch"]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A wanted value that may end the iteration before the residual does.
+
+    A system whose residual is below ``slack`` times the tolerance stops when its value has moved by less than
+    ``tolerance`` at two checks in a row.
+
+    Attributes:
+        value: the wanted value of each system at its present x.
+        tolerance: absolute change that does not matter.
+        slack: how far above the tolerance of the residual the value is listened to.
+    """
+
+    value: Callable[[Tensor], Float[Tensor, "batch"]]
+    tolerance: float
+    slack: float = 10.0
+
+
+#: iterations between two looks at the residual: each look makes the processor wait for the accelerator
+CHECK_EVERY = 4
+
+
+def conjugate_residuals(
+    apply: Callable[[Tensor], Tensor],
+    rhs: Complex[Tensor, "batch *field"],
+    *,
+    tolerance: float,
+    max_iterations: int,
+    guess: Complex[Tensor, "batch *field"] | None = None,
+    watch: Watch | None = None,
+) -> KrylovSolution:
+    """Solve a batch of complex *symmetric* systems A x = b (A equal to its transpose, not its conjugate transpose).
+
+    Conjugate orthogonal conjugate residuals (Sogabe & Zhang, J. Comput. Appl. Math. 199, 297, 2007): the recurrence of
+    conjugate residuals with the bilinear form (u, v) = sum u v in the place of the inner product. One product with A
+    and five vectors, whatever the number of iterations: GMRES spends most of its time on orthogonalisation instead.
+    The recurrence can break down (the form of a vector with itself may vanish) or drift in single precision: it is
+    then started afresh from where it stands, as long as that helps.
+
+    Args:
+        apply: x -> A x, batched.
+        rhs: b.
+        tolerance: residual relative to b at which a system has converged.
+        max_iterations: products with A at which to give up.
+        guess: where to start; zero if not given.
+        watch: a wanted value that may end the iteration earlier.
+    """
+    return _restarted(_conjugate_residual_sweep, apply, rhs, tolerance, max_iterations, guess, watch)
+
+
+def gmres(
+    apply: Callable[[Tensor], Tensor],
+    rhs: Complex[Tensor, "batch *field"],
+    *,
+    tolerance: float,
+    max_iterations: int,
+    guess: Complex[Tensor, "batch *field"] | None = None,
+    watch: Watch | None = None,
+) -> KrylovSolution:
+    """Solve a batch of complex systems A x = b of any kind by GMRES, restarted every ``GMRES_RESTART`` products.
+
+    Saad & Schultz, SIAM J. Sci. Stat. Comput. 7, 856 (1986); classical Gram-Schmidt done twice, which needs two
+    reductions per product however many vectors there are. Arguments as in ``conjugate_residuals``; the wanted value
+    is looked at between restarts.
+    """
+    return _restarted(_gmres_sweep, apply, rhs, tolerance, max_iterations, guess, watch)
+
+
+#: vectors that GMRES keeps
+GMRES_RESTART = 40
+
+
+@dataclass
+class _Progress:
+    """State of a batch of systems between and within sweeps; ``goal`` is the norm of the residual to reach."""
+
+    x: Tensor
+    r: Tensor
+    goal: Tensor
+    active: Tensor
+    iterations: Tensor
+    settled: Tensor
+    watch: Watch | None
+    value: Tensor | None = None
+    calm: Tensor | None = None
+
+    def look(self) -> bool:
+        """Retire the systems that are done; whether any is left."""
+        norm = _norm(self.r)
+        self._look_at_value(norm)
+        self.active &= (norm > self.goal) & ~self.settled & torch.isfinite(norm)
+        return bool(self.active.any())
+
+    def _look_at_value(self, norm: Tensor) -> None:
+        if self.watch is None:
+            return
+        value = self.watch.value(self.x)
+        calm = torch.zeros_like(self.settled)
+        if self.value is not None and self.calm is not None:
+            calm = (value - self.value).abs() < self.watch.tolerance
+            self.settled |= self.active & calm & self.calm & (norm <= self.watch.slack * self.goal)
+        self.value, self.calm = value, calm
+
+
+def _restarted(
+    sweep: Callable[[Callable[[Tensor], Tensor], _Progress, int], None],
+    apply: Callable[[Tensor], Tensor],
+    rhs: Tensor,
+    tolerance: float,
+    max_iterations: int,
+    guess: Tensor | None,
+    watch: Watch | None,
+) -> KrylovSolution:
+    """Sweeps, each from the true residual of the last, until every system is done or none gains any more."""
+    scale = _norm(rhs).clamp_min(torch.finfo(rhs.real.dtype).tiny)
+    none = torch.zeros(len(rhs), dtype=torch.bool, device=rhs.device)
+    x = torch.zeros_like(rhs) if guess is None else guess.clone()
+    state = _Progress(x, rhs - apply(x), tolerance * scale, ~none, none.to(torch.int64), none, watch)
+    last = torch.full_like(scale, torch.inf)
+    while True:
+        norm = _norm(state.r)
+        finished = (norm <= state.goal) | state.settled
+        state.active = ~finished & (norm < 0.5 * last)
+        budget = max_iterations - int(state.iterations.max())
+        if budget <= 0 or not bool(state.active.any()):
+            return KrylovSolution(state.x, (norm / scale).to(torch.float64), state.iterations, finished)
+        last, state.value, state.calm = norm, None, None
+        sweep(apply, state, budget)
+        state.r = rhs - apply(state.x)
+
+
+def _conjugate_residual_sweep(apply: Callable[[Tensor], Tensor], state: _Progress, budget: int) -> None:
+    x, r = state.x, state.r
+    ar = apply(r)
+    p, ap, rho = r.clone(), ar, _bilinear(r, ar)
+    for step in range(1, budget + 1):
+        alpha = _spread(_or_zero(rho / _bilinear(ap, ap), state.active), x)
+        x.addcmul_(alpha, p)
+        r.addcmul_(-alpha, ap)
+        state.iterations += state.active
+        if step % CHECK_EVERY == 0 and not state.look():
+            return
+        ar = apply(r)
+        previous, rho = rho, _bilinear(r, ar)
+        beta = _spread(_or_zero(rho / previous, state.active), x)
+        p = torch.addcmul(r, beta, p)
+        ap = torch.addcmul(ar, beta, ap)
+
+
+def _gmres_sweep(apply: Callable[[Tensor], Tensor], state: _Progress, budget: int) -> None:
+    steps = min(budget, GMRES_RESTART)
+    batch, beta = len(state.r), _norm(state.r)
+    basis = [(state.r / _spread(beta.clamp_min(torch.finfo(beta.dtype).tiny), state.r)).flatten(1)]
+    hessenberg = torch.zeros(batch, steps + 1, steps, dtype=torch.complex128, device=state.r.device)
+    for step in range(steps):
+        w = apply(basis[-1].view_as(state.r)).flatten(1)
+        for _ in range(2):
+            coefficients = torch.stack([(v.conj() * w).sum(1) for v in basis], 1)
+            for v, c in zip(basis, coefficients.unbind(1), strict=True):
+                w.addcmul_(-c[:, None], v)
+            hessenberg[:, : step + 1, step] += coefficients
+        length = _norm(w)
+        hessenberg[:, step + 1, step] = length
+        basis.append(w / length.clamp_min(torch.finfo(length.dtype).tiny)[:, None])
+    start = torch.zeros(batch, steps + 1, dtype=torch.complex128, device=state.r.device)
+    start[:, 0] = beta
+    # the pseudo-inverse also serves a system that was solved before the sweep's end
+    weights = (torch.linalg.pinv(hessenberg) @ start[..., None])[..., 0].to(state.x.dtype)
+    for v, weight in zip(basis, weights.unbind(1), strict=False):
+        state.x += _spread(_or_zero(weight, state.active), state.x) * v.view_as(state.x)
+    state.iterations += steps * state.active
+    _ = state.watch and state._look_at_value(beta)
+
+
+def _bilinear(a: Complex[Tensor, "batch *field"], b: Complex[Tensor, "batch *field"]) -> Complex[Tensor, "batch"]:
+    return (a * b).flatten(1).sum(1)
+
+
+def _norm(a: Complex[Tensor, "batch *field"]) -> Float[Tensor, "batch"]:
+    return torch.linalg.vector_norm(a.flatten(1), dim=1)
+
+
+def _or_zero(factors: Complex[Tensor, "batch"], active: Bool[Tensor, "batch"]) -> Complex[Tensor, "batch"]:
+    """The factors of the active systems; zero, which leaves a system as it is, for the others and on a breakdown."""
+    return torch.where(active & torch.isfinite(factors.real) & torch.isfinite(factors.imag), factors, 0)

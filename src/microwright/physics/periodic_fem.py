@@ -152,8 +152,10 @@ class PeriodicStiffness:
         corners = values.reshape(len(values), self.elements.components, -1, *slab)
         for index, corner in enumerate(itertools.product((0, 1), repeat=len(slab))):
             starts = (planes.start + corner[0], *corner[1:])
-            window = (slice(start, start + n) for start, n in zip(starts, slab, strict=True))
-            forces[(..., *window)].add_(corners[:, :, index])
+            window = forces
+            for axis, (start, size) in enumerate(zip(starts, slab, strict=True), start=2):
+                window = window.narrow(axis, start, size)
+            window.add_(corners[:, :, index])
 
     def _slabs(self) -> Iterator[slice]:
         """Slabs of the first grid axis whose element values fit into a near memory."""
@@ -175,7 +177,7 @@ class GreenOperator:
     def __init__(self, elements: Elements, reference: tuple[float, ...], grid: tuple[int, ...], like: Tensor) -> None:
         axes = tuple(range(2, 2 + len(grid)))
         impulses = torch.zeros(elements.components, elements.components, *grid, dtype=torch.float64)
-        impulses[(slice(None), slice(None), *(0 for _ in grid))] = torch.eye(elements.components, dtype=torch.float64)
+        impulses.flatten(2)[..., 0] = torch.eye(elements.components, dtype=torch.float64)
         medium = torch.tensor(reference, dtype=torch.float64).view(1, -1, *(1 for _ in grid))
         medium = medium.expand(elements.components, -1, *grid)
         symbol = torch.fft.rfftn(PeriodicStiffness(elements, medium)(impulses), dim=axes).real.flatten(2)

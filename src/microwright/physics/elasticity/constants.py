@@ -10,32 +10,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from microwright.errors import InputError
 from microwright.physics.elasticity import voigt
 from microwright.physics.property import Property
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A property of an effective stiffness.
-
-    Attributes:
-        property: name, unit and description.
-        cases: positions of the load cases that it needs.
-        read: maps the stiffness over these cases, in ascending order, to the number.
-    """
-
-    property: Property
-    cases: tuple[int, ...]
-    read: Callable[[Float[Tensor, "batch cases cases"]], Float[Tensor, "batch"]]
+from microwright.physics.voxel_solver import Quantity
 
 
 def quantity(name: str, dimensions: int) -> Quantity:

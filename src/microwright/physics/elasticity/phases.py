@@ -44,7 +44,7 @@ class ElasticPhases:
                 raise InputError(f"poissons_ratios: must lie between -1 and 0.5, both excluded, got {ratio:g}")
 
     def lame_parameters(self, dimensions: int, plane: Plane) -> tuple[tuple[float, float], ...]:
-        """(lambda, mu) of every phase, GPa; for plane stress the lambda of the plane problem, 2 lambda mu/(lambda + 2 mu)."""
+        """(lambda, mu) of every phase, GPa; for plane stress lambda is that of the plane problem, E nu / (1 - nu^2)."""
         pairs = []
         for young, nu in zip(self.youngs_moduli_gpa, self.poissons_ratios, strict=True):
             mu = young / (2 * (1 + nu))
