@@ -178,7 +178,7 @@ def _without_nan(solution: Solution) -> Solution:
 
 def _as_chunk(samples: Samples, solution: Solution) -> Chunk:
     return Chunk(
-        structures=samples.structures.numpy().astype(np.uint8),
+        structures=samples.structures.numpy(),
         properties=solution.values.cpu().double().numpy(),
         error_bar=solution.error_bar.cpu().double().numpy(),
         status=solution.status.cpu().numpy().astype(np.uint8),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker, rpc
 from distributed.scheduler import KilledWorker
 
 from microwright.errors import InputError
@@ -107,7 +108,7 @@ def _local(workers: int) -> Iterator[Client]:
     with (
         tempfile.TemporaryDirectory(prefix="microwright-") as scratch,
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=scratch
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0", local_directory=scratch
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -116,11 +117,18 @@ def _local(workers: int) -> Iterator[Client]:
 
 @contextmanager
 def _remote(scheduler: str, timeout: float) -> Iterator[Client]:
-    try:
-        client = Client(scheduler, timeout=timeout)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise InputError(
-            f"scheduler {scheduler}: no answer within {timeout:g} s; check --scheduler, or start `dask scheduler`"
-        ) from error
-    with client:
+    # the client waits without end for a scheduler that accepts the connection and then says nothing: ask first
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            thread.submit(asyncio.run, _answer(scheduler, timeout)).result()
+        except (OSError, TimeoutError, ValueError) as error:
+            raise InputError(
+                f"scheduler {scheduler}: no answer within {timeout:g} s; check --scheduler, or start `dask scheduler`"
+            ) from error
+    with Client(scheduler, timeout=timeout) as client:
         yield client
+
+
+async def _answer(scheduler: str, timeout: float) -> None:
+    async with asyncio.timeout(timeout), rpc(scheduler, timeout=timeout) as remote:
+        await remote.identity()

@@ -1,7 +1,7 @@
 """Which solver: by the spec in a file, or by the properties that a user names.
 
-A new engine is one line in ``ENGINES`` and, if users are to reach it by property names, one in ``DEFAULTS``. Engines are
-imported when they are asked for.
+A new engine is one line in ``ENGINES`` and, if users are to reach it by property names, one in ``DEFAULTS``. Engines
+are imported when they are asked for.
 """
 
 from __future__ import annotations
