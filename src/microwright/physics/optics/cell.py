@@ -12,8 +12,8 @@ r"""What is physically there: a stack of films, at least one of them patterned, 
         ───────────────────────────────────────────────── z = Σ thickness
                            transmitted light  ↘                   substrate n, or MIRROR (perfect)
 
-Conventions: time factor :math:`e^{-i\omega t}`, so that :math:`n + ik` with :math:`k \ge 0` absorbs; z points down, with
-the light; lengths in nm; angles in degrees. The tangential wave vector is :math:`n_0 k_0 \sin\theta\,(\cos\varphi,
+Conventions: time factor :math:`e^{-i\omega t}`, so that :math:`n + ik` with :math:`k \ge 0` absorbs; z points down,
+with the light; lengths in nm; angles in degrees. The tangential wave vector is :math:`n_0 k_0 \sin\theta\,(\cos\varphi,
 \sin\varphi)`. A relaxed structure (values between the phases) interpolates :math:`\varepsilon = (n + ik)^2` linearly.
 
 Polarisation: with :math:`\hat p = (\cos\theta\cos\varphi, \cos\theta\sin\varphi, -\sin\theta)` and
