@@ -144,9 +144,10 @@ def _checked_patterns(cell: OpticalCell, structures: Tensor, numerics: RcwaNumer
         raise InputError(
             f"structures: {nx} × {ny} pixels, but the cell is square; give as many pixels along x as along y"
         )
-    if len(numerics.orders) > nx * ny:
+    count = len(numerics.orders)
+    if count > nx * ny:
         raise InputError(
-            f"harmonics: {len(numerics.orders)} are more than the {nx} × {ny} pixels carry; lower harmonics or refine the grid"
+            f"harmonics: {count} are more than {nx} × {ny} pixels carry; lower harmonics or refine the grid"
         )
     return patterns
 

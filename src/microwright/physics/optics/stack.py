@@ -198,8 +198,8 @@ def embed(zeroth: Tensor, orders: int, dtype: torch.dtype) -> Tensor:
 
 
 def fluxes_above(light: Illumination, e_top: Fields) -> list[Flux]:
-    """Downward fluxes at every interface above the patterned layer, from the top; the first is 1 − R in units of
-    power.""" up = light.upward()
+    """Downward fluxes at every interface above the patterned layer, from the top; the first is (1 − R) power."""
+    up = light.upward()
     reference = light.reference()
     arriving, looking_down = light.arriving(reference)
     orders = len(light.directions.x)
