@@ -32,7 +32,7 @@ def split(indices: Sequence[int] | NDArray[np.int64] | int, fractions: tuple[flo
         InputError: fractions that do not sum to 1, or fewer samples than parts asked for.
     """
     samples = np.arange(indices) if isinstance(indices, int) else np.asarray(indices, dtype=np.int64)
-    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
+    if not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-9):
         raise InputError(f"split: fractions must be >= 0 and sum to 1, got {fractions}; for instance 0.6 0.2 0.2")
     wanted = sum(fraction > 0 for fraction in fractions)
     if len(samples) < wanted:
