@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from microwright.data.sources import RandomFieldSource
 from microwright.errors import InputError
 from microwright.inverters.mdn_training import MdnTraining
-from microwright.physics.optics import RcwaNumerics
+from microwright.methods.target_search import SearchSettings
+from microwright.physics.optics import RcwaNumerics, RcwaSolver, default_cell
 from microwright.representations.gan_training import GanTraining
+from microwright.representations.vqvae_training import VqVaeShape, VqVaeTraining
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class RandomFieldFamily:
 
     mean: float = 0.0
     std: tuple[float, float] = (0.8, 1.6)
-    phase_fraction: tuple[float, float] = (0.2, 0.6)
+    phase_fraction: tuple[float, float] = (0.2, 0.7)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class Recipe:
         family: the random fields.
         gan: settings of the adversarial training.
         mdn: settings of the mixture density network's training.
+        pixel_mdn: settings of its training where it gives pixels instead of latents.
+        vqvae_shape: sizes of the quantised latent.
+        vqvae: settings of the quantised autoencoder's training.
+        search: settings of the Bayesian optimisation.
         components: Gaussians of the mixture.
         numerics: fidelity of the labels.
     """
@@ -48,8 +55,21 @@ class Recipe:
     family: RandomFieldFamily = field(default_factory=RandomFieldFamily)
     gan: GanTraining = field(default_factory=GanTraining)
     mdn: MdnTraining = field(default_factory=MdnTraining)
+    pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=15))
+    vqvae_shape: VqVaeShape = field(default_factory=VqVaeShape)
+    vqvae: VqVaeTraining = field(default_factory=VqVaeTraining)
+    search: SearchSettings = field(default_factory=SearchSettings)
     components: int = 40
     numerics: RcwaNumerics = field(default_factory=RcwaNumerics)
+
+    def source(self, seed: int) -> RandomFieldSource:
+        """The family's structures."""
+        family = self.family
+        return RandomFieldSource((self.size, self.size), family.mean, family.std, family.phase_fraction, seed)
+
+    def solver(self) -> RcwaSolver:
+        """The solver that labels: the shipped cell at the recipe's fidelity."""
+        return RcwaSolver(default_cell(), self.numerics)
 
 
 _DATA_2 = Recipe("data-2", size=64)
@@ -63,6 +83,9 @@ RECIPES = {
         labels=128,
         gan=GanTraining(steps=40, steps_per_epoch=20),
         mdn=MdnTraining(epochs=30),
+        pixel_mdn=MdnTraining(epochs=2),
+        vqvae=VqVaeTraining(steps=20, batch=32, steps_per_epoch=10),
+        search=SearchSettings(initial=16, iterations=6),
         numerics=RcwaNumerics(harmonics=49),
     ),
 }

@@ -199,26 +199,27 @@ class OpticalCell:
             raise InputError(f"optical cell: {error}; compare with the fields of OpticalCell") from None
 
 
-#: Complex index of a halide perovskite film, CH₃NH₃PbI₃, at 600 nm: L. J. Phillips et al., Data in Brief 5, 926 (2015),
-#: ellipsometry of a vapour-grown film, interpolated linearly between the tabulated 599.07 and 600.65 nm
-PEROVSKITE_600 = complex(2.44604, 0.36590)
-#: Complex index of silver at 600 nm: P. B. Johnson and R. W. Christy, Phys. Rev. B 6, 4370 (1972), interpolated
-#: linearly between the tabulated 582.1 and 616.8 nm
-SILVER_600 = complex(0.05516, 4.00966)
+#: Complex index of a halide perovskite film, CH₃NH₃PbI₃, at 670 nm: L. J. Phillips et al., Data in Brief 5, 926 (2015),
+#: ellipsometry of a vapour-grown film, interpolated linearly between the tabulated 668.92 and 670.50 nm
+PEROVSKITE_670 = complex(2.48444, 0.24998)
+#: Complex index of silver at 670 nm: P. B. Johnson and R. W. Christy, Phys. Rev. B 6, 4370 (1972), interpolated
+#: linearly between the tabulated 659.5 and 704.5 nm
+SILVER_670 = complex(0.04767, 4.56583)
 
 
 def default_cell() -> OpticalCell:
-    """Halide perovskite patterned against air on silver: 600 nm light, period 800 nm, thickness 150 nm, unpolarised.
+    """Halide perovskite patterned against air on silver: 670 nm light, period 800 nm, thickness 115 nm, unpolarised.
 
-    Sources of the indices: ``PEROVSKITE_600`` (Phillips et al. 2015) and ``SILVER_600`` (Johnson and Christy 1972),
-    both as tabulated by the refractiveindex.info database (public domain).
+    Chosen by measurement (docs/default-cell.md): absorption spans the papers' targets and depends on the shape more than
+    on the phase fraction. Sources of the indices: ``PEROVSKITE_670`` (Phillips et al. 2015) and ``SILVER_670`` (Johnson
+    and Christy 1972), both as tabulated by the refractiveindex.info database (public domain).
     """
     return OpticalCell(
-        wavelength_nm=600.0,
+        wavelength_nm=670.0,
         period_nm=800.0,
-        layers=(PatternedLayer(150.0, index_low=1.0, index_high=PEROVSKITE_600),),
+        layers=(PatternedLayer(115.0, index_low=1.0, index_high=PEROVSKITE_670),),
         superstrate=1.0,
-        substrate=SILVER_600,
+        substrate=SILVER_670,
     )
 
 
