@@ -150,12 +150,11 @@ class PeriodicStiffness:
     def _scatter(self, forces: Tensor, values: Tensor, planes: slice) -> None:
         slab = (planes.stop - planes.start, *self.grid[1:])
         corners = values.reshape(len(values), self.elements.components, -1, *slab)
+        windows = forces.narrow(2, planes.start, slab[0] + 1)
+        for axis, size in enumerate(slab, start=2):
+            windows = windows.unfold(axis, size, 1)
         for index, corner in enumerate(itertools.product((0, 1), repeat=len(slab))):
-            starts = (planes.start + corner[0], *corner[1:])
-            window = forces
-            for axis, (start, size) in enumerate(zip(starts, slab, strict=True), start=2):
-                window = window.narrow(axis, start, size)
-            window.add_(corners[:, :, index])
+            windows[(..., *corner, *(slice(None) for _ in slab))].add_(corners[:, :, index])
 
     def _slabs(self) -> Iterator[slice]:
         """Slabs of the first grid axis whose element values fit into a near memory."""
@@ -175,12 +174,12 @@ class GreenOperator:
     """
 
     def __init__(self, elements: Elements, reference: tuple[float, ...], grid: tuple[int, ...], like: Tensor) -> None:
-        axes = tuple(range(2, 2 + len(grid)))
         impulses = torch.zeros(elements.components, elements.components, *grid, dtype=torch.float64)
         impulses.flatten(2)[..., 0] = torch.eye(elements.components, dtype=torch.float64)
         medium = torch.tensor(reference, dtype=torch.float64).view(1, -1, *(1 for _ in grid))
         medium = medium.expand(elements.components, -1, *grid)
-        symbol = torch.fft.rfftn(PeriodicStiffness(elements, medium)(impulses), dim=axes).real.flatten(2)
+        symbol = _rfftn(PeriodicStiffness(elements, medium)(impulses), len(grid)).real.flatten(2)
+        symbol[..., 0] = torch.eye(elements.components, dtype=torch.float64)
         inverse = _inverse(symbol)
         inverse[..., 0] = 0.0  # the mean of the field is free: no force drives it
         # each entry twice, for the real and the imaginary part of what it multiplies
@@ -262,10 +261,16 @@ def _fold(forces: Float[Tensor, "batch components *grid_plus_one"]) -> Float[Ten
     return forces.contiguous()
 
 
-def _inverse(symbol: Float[Tensor, "components components waves"]) -> Float[Tensor, "components components waves"]:
-    matrices = symbol.movedim(-1, 0).clone()
-    matrices[0] = torch.eye(len(symbol), dtype=symbol.dtype)
-    return torch.linalg.inv(matrices).movedim(0, -1)
+def _inverse(matrices: Float[Tensor, "components components waves"]) -> Float[Tensor, "components components waves"]:
+    """Inverses of positive definite matrices, in place, by Gauss-Jordan sweeps over all wave vectors at once."""
+    for k in range(len(matrices)):
+        pivot = 1 / matrices[k, k]
+        row, column = matrices[k] * pivot, matrices[:, k].clone()
+        matrices -= column[:, None] * row
+        matrices[k] = row
+        matrices[:, k] = -column * pivot
+        matrices[k, k] = pivot
+    return matrices
 
 
 def _rfftn(fields: Tensor, dimensions: int) -> Tensor:
