@@ -153,8 +153,9 @@ class PeriodicStiffness:
         windows = forces.narrow(2, planes.start, slab[0] + 1)
         for axis, size in enumerate(slab, start=2):
             windows = windows.unfold(axis, size, 1)
+        windows = windows.movedim(tuple(range(2, 2 + len(slab))), tuple(range(len(slab))))
         for index, corner in enumerate(itertools.product((0, 1), repeat=len(slab))):
-            windows[(..., *corner, *(slice(None) for _ in slab))].add_(corners[:, :, index])
+            windows[corner].add_(corners[:, :, index])
 
     def _slabs(self) -> Iterator[slice]:
         """Slabs of the first grid axis whose element values fit into a near memory."""
