@@ -23,6 +23,13 @@ def test_the_threshold_is_scikit_images(seed):
     np.testing.assert_allclose(otsu_threshold(torch.tensor(images)).numpy(), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("levels", [2, 17, 256, 4000, 10**6])
+def test_the_threshold_of_integers_is_scikit_images(levels):
+    images = np.random.default_rng(levels).integers(0, levels, (3, 32, 32))
+    expected = [threshold_otsu(image if levels < 10**6 else image.astype(float)) for image in images]
+    np.testing.assert_allclose(otsu_threshold(torch.tensor(images)).numpy(), np.floor(expected), atol=0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(arrays.arrays(np.float64, (1, 6, 6), elements=st.floats(-1, 1, width=32)))
 def test_the_cut_is_as_good_as_scikit_images(image):

@@ -23,9 +23,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microwright.data.sources import Samples, Source
-from microwright.data.store import Chunk, LabelledSet, disk_errors
+from microwright.data.store import Chunk, LabelledSet
 from microwright.errors import InputError
 from microwright.physics.property import Solution, Solver, Status
+from microwright.structures.files.output import disk_errors
 
 if TYPE_CHECKING:
     from distributed import Client

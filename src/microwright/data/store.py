@@ -20,9 +20,7 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import socket
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +35,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 import microwright
 from microwright.errors import InputError
 from microwright.physics.property import Property, Status
+from microwright.structures.files.output import check_output, disk_errors, fresh_output
 
 FORMAT = "microwright labelled set"
 VERSION = 1
@@ -166,8 +165,7 @@ class LabelledSet:
             InputError: ``path`` exists or cannot be written, or a size is not positive.
         """
         path = Path(path)
-        if path.exists():
-            raise InputError(f"{path}: exists already; give another --out, or --force to replace it")
+        check_output(path, replace=False)
         records = [PropertyRecord(name=p.name, unit=p.unit, description=p.description) for p in properties]
         try:
             header = Header(
@@ -331,30 +329,13 @@ class LabelledSet:
         return StoredArray(self._zarr(name), self.path)
 
 
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """A disk that is full or does not let us write, as one line about ``path``."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); free or change the disk") from error
-
-
 def _write_empty(path: Path, header: Header) -> None:
-    """Make the store under a temporary name and move it to ``path`` when it is whole."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.draft")
-    try:
-        with disk_errors(path):
-            draft.parent.mkdir(parents=True, exist_ok=True)
-            group = zarr.create_group(str(draft), zarr_format=3, attributes=header.model_dump())
-            for name, (shape, dtype, fill) in header.layout().items():
-                length = 1 if name == "done" else header.chunk
-                group.create_array(
-                    name, shape=shape, chunks=(min(length, shape[0]), *shape[1:]), dtype=dtype, fill_value=fill
-                )
-            draft.rename(path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    with fresh_output(path, replace=False) as draft:
+        group = zarr.create_group(str(draft), zarr_format=3, attributes=header.model_dump())
+        for name, (shape, dtype, fill) in header.layout().items():
+            length = 1 if name == "done" else header.chunk
+            chunks = (min(length, shape[0]), *shape[1:])
+            group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill)
 
 
 def _checked_header(path: Path, attributes: dict[str, Any]) -> Header:

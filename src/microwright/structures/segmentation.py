@@ -2,27 +2,34 @@ r"""Grey images to two phases by Otsu's threshold, one threshold per image.
 
 Otsu (IEEE Transactions on Systems, Man, and Cybernetics 9 (1979) 62) takes the threshold that maximises the variance
 between the classes, :math:`w_0 w_1 (\mu_0 - \mu_1)^2`, over the bins of the histogram. Real-valued images get 256 bins
-between their extremes, as in scikit-image.
+between their extremes, integer images one bin per level, as in scikit-image.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 from torch import Tensor
 
+#: bins of a real-valued image
 BINS = 256
+#: integer images of more levels than this are binned like real-valued ones
+MAX_LEVELS = 65535
 
 
-def otsu_threshold(images: Float[Tensor, "batch *grid"]) -> Float[Tensor, "batch"]:
+def otsu_threshold(images: Real[Tensor, "batch *grid"]) -> Real[Tensor, "batch"]:
     """Otsu's threshold of each image, in grey values; for a flat image its grey value."""
     flat = images.detach().flatten(1).double()
     low, high = torch.aminmax(flat, dim=1, keepdim=True)
-    step = (high - low) / BINS
-    bins = ((flat - low) / step.clamp_min(torch.finfo(torch.float64).tiny)).long().clamp(0, BINS - 1)
-    counts = flat.new_zeros(len(flat), BINS).scatter_add(1, bins, torch.ones_like(flat))
-    centres = low + step * (torch.arange(BINS, device=flat.device) + 0.5)
-    best = _between_class_variance(counts, centres).argmax(1, keepdim=True)
+    span = float((high - low).max())
+    if images.is_floating_point() or span > MAX_LEVELS:
+        step, offset, bins = (high - low) / BINS, 0.5, BINS
+    else:
+        step, offset, bins = torch.ones_like(low), 0.0, int(span) + 1
+    index = ((flat - low) / step.clamp_min(torch.finfo(torch.float64).tiny)).long().clamp(0, bins - 1)
+    counts = flat.new_zeros(len(flat), bins).scatter_add(1, index, torch.ones_like(flat))
+    centres = low + step * (torch.arange(bins, device=flat.device) + offset)
+    best = _between_class_variance(counts, centres).argmax(1, keepdim=True) if bins > 1 else index[:, :1]
     return torch.where(high > low, centres.gather(1, best), low).squeeze(1).to(images.dtype)
 
 
