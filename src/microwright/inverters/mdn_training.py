@@ -49,7 +49,8 @@ class _MdnModule(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         properties, latents = batch
-        self.log("validation", -self.network(properties).log_prob(latents).mean(), prog_bar=True)
+        loss = -self.network(properties).log_prob(latents).mean()
+        self.log("validation", loss, prog_bar=True, batch_size=len(latents))
 
     def on_validation_epoch_end(self) -> None:
         loss = float(self.trainer.callback_metrics["validation"])
@@ -83,7 +84,9 @@ def train_mdn(
     )
     network.standardise_by(properties[used])
     batches = StepBatches((properties[used], latents[used]), settings.batch, max(1, len(used) // settings.batch), seed)
-    validation: DataLoader[Any] = DataLoader([(properties[held_out], latents[held_out])], batch_size=None)  # type: ignore[arg-type]
+    # in batches too: where the latents are pixels, the mixture of the whole set would not fit in memory
+    parts = [(properties[rows], latents[rows]) for rows in held_out.split(settings.batch)]
+    validation: DataLoader[Any] = DataLoader(parts, batch_size=None)  # type: ignore[arg-type]
     module = _MdnModule(network, settings.learning_rate)
     stop = EarlyStopping("validation", patience=settings.patience)
     trainer = fit(module, batches, settings.epochs, options, validation, [stop])

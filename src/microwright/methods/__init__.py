@@ -8,8 +8,8 @@ from pathlib import Path
 
 from microwright.data.store import LabelledSet
 from microwright.errors import InputError
-from microwright.methods import gan_mdn
-from microwright.methods.base import LatentMethod, Method, Proposals
+from microwright.methods import bayesian_optimisation, gan_mdn, pca_mdn, pixel_mdn, vqvae_mdn
+from microwright.methods.base import Method, Proposals
 from microwright.methods.card import ModelCard, read_card
 from microwright.methods.recipes import Recipe
 from microwright.methods.workspace import Workspace, request_of
@@ -19,11 +19,14 @@ from microwright.methods.workspace import Workspace, request_of
 class MethodEntry:
     """How a method is trained, and how its networks are built again from a card."""
 
-    train: Callable[[Recipe, Workspace, LabelledSet | None], LatentMethod]
-    build: Callable[[ModelCard], LatentMethod]
+    train: Callable[[Recipe, Workspace, LabelledSet | None], Method]
+    build: Callable[[ModelCard], Method]
 
 
-METHODS = {gan_mdn.NAME: MethodEntry(gan_mdn.train, gan_mdn.build)}
+METHODS = {
+    module.NAME: MethodEntry(module.train, module.build)
+    for module in (gan_mdn, vqvae_mdn, pca_mdn, pixel_mdn, bayesian_optimisation)
+}
 
 
 def method_named(name: str) -> MethodEntry:
@@ -37,7 +40,7 @@ def method_named(name: str) -> MethodEntry:
     return METHODS[name]
 
 
-def load_method(folder: Path) -> LatentMethod:
+def load_method(folder: Path) -> Method:
     """The trained method in ``folder``.
 
     Raises:
@@ -49,7 +52,7 @@ def load_method(folder: Path) -> LatentMethod:
     return method
 
 
-def train_method(name: str, recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None) -> LatentMethod:
+def train_method(name: str, recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None) -> Method:
     """Train the method called ``name``, continuing a killed training of the same request."""
     entry = method_named(name)
     fingerprint = None if data is None else data.fingerprint()

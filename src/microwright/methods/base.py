@@ -43,6 +43,19 @@ class Method(ABC):
     def propose(self, target: Float[Tensor, "p"], count: int, generator: torch.Generator) -> Proposals:
         """``count`` structures for the property values ``target``, in the order of ``properties``."""
 
+    @property
+    @abstractmethod
+    def parts(self) -> dict[str, nn.Module]:
+        """Everything with weights, by the name that it has in the file."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model to ``folder``."""
+        write_model(folder, self.card, self.parts)
+
+    def load_weights(self, folder: Path) -> None:
+        """Take the weights from ``folder``."""
+        load_weights(folder, self.parts)
+
     def check_target(self, target: Float[Tensor, "p"]) -> None:
         """Refuse a target outside the range that training saw.
 
@@ -71,23 +84,21 @@ class LatentMethod(Method):
         self.representation = representation
         self.inverter = inverter
 
-    @torch.no_grad()
     def propose(self, target: Float[Tensor, "p"], count: int, generator: torch.Generator) -> Proposals:
         self.check_target(target)
+        latents = self.draw_latents(target, count, generator)
+        return Proposals(self.representation.structures(latents), latents)
+
+    @torch.no_grad()
+    def draw_latents(
+        self, target: Float[Tensor, "p"], count: int, generator: torch.Generator
+    ) -> Float[Tensor, "count *latent"]:
+        """Draws from p(z | target), inside the latent box where there is one."""
         mixture = self.inverter(target[None].float())
         box = self.representation.latent_box
         flat = draw(mixture, count, generator) if box is None else draw_inside(mixture, count, generator, *box)
-        latents = flat.reshape(count, *self.representation.latent_shape)
-        return Proposals(self.representation.structures(latents), latents)
+        return flat.reshape(count, *self.representation.latent_shape)
 
     @property
     def parts(self) -> dict[str, nn.Module]:
         return {"representation": self.representation, "inverter": self.inverter}
-
-    def save(self, folder: Path) -> None:
-        """Write the model to ``folder``."""
-        write_model(folder, self.card, self.parts)
-
-    def load_weights(self, folder: Path) -> None:
-        """Take the weights from ``folder``."""
-        load_weights(folder, self.parts)

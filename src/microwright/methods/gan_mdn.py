@@ -13,21 +13,17 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from microwright.data.labelling import label
-from microwright.data.sources import RandomFieldSource
 from microwright.data.store import LabelledSet
-from microwright.errors import InputError
 from microwright.inverters.mdn import MixtureDensityNetwork
 from microwright.inverters.mdn_training import train_mdn
 from microwright.methods.base import LatentMethod
 from microwright.methods.card import ModelCard, PartCard, property_cards
 from microwright.methods.recipes import Recipe
-from microwright.methods.workspace import Workspace
+from microwright.methods.workspace import Workspace, check_images
 from microwright.physics.catalogue import solver_from_spec
-from microwright.physics.optics import RcwaSolver, default_cell
 from microwright.physics.property import Solver
 from microwright.representations.gan import GanRepresentation
 from microwright.representations.gan_training import train_gan
@@ -48,8 +44,7 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
     Raises:
         InputError: ``data`` is 3-D, or has no solver to label new structures with.
     """
-    structures, solver, origin = _given(data) if data is not None else _made(recipe, workspace.seed)
-    representation = _trained_generator(recipe, workspace, structures)
+    representation, solver, origin = generator_stage(recipe, workspace, data)
     source = GeneratorSource(representation, workspace.seed + 1, {"structures": origin})
     labels = label(source, solver, workspace.folder / "labels.zarr", recipe.labels, **workspace.labelling)
     inverter, metrics = _trained_inverter(recipe, workspace, labels)
@@ -70,32 +65,33 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
     return method
 
 
+def generator_stage(
+    recipe: Recipe, workspace: Workspace, data: LabelledSet | None
+) -> tuple[GanRepresentation, Solver, dict[str, Any]]:
+    """The trained generator, the solver for its structures, and what it learnt from.
+
+    Raises:
+        InputError: ``data`` is 3-D, or has no solver to label new structures with.
+    """
+    structures, solver, origin = _given(data) if data is not None else _made(recipe, workspace.seed)
+    representation = seeded(workspace.seed, lambda: GanRepresentation(structures.shape[-1]))
+
+    def train() -> dict[str, float]:
+        train_gan(representation, structures, recipe.gan, workspace.trainer("gan"), workspace.seed)
+        return {}
+
+    workspace.kept("generator", representation, train)
+    return representation, solver, origin
+
+
 def _made(recipe: Recipe, seed: int) -> tuple[Float[Tensor, "n x y"], Solver, dict[str, Any]]:
-    family = recipe.family
-    grid = (recipe.size, recipe.size)
-    source = RandomFieldSource(grid, family.mean, family.std, family.phase_fraction, seed)
-    solver = RcwaSolver(default_cell(), recipe.numerics)
-    return source.samples(0, recipe.structures).structures, solver, source.spec()
+    source = recipe.source(seed)
+    return source.samples(0, recipe.structures).structures, recipe.solver(), source.spec()
 
 
 def _given(data: LabelledSet) -> tuple[Float[Tensor, "n x y"], Solver, dict[str, Any]]:
-    if len(data.grid) != 2:
-        raise InputError(f"data: {data.path} holds volumes of {data.grid}; {NAME} learns from images")
-    if not data.solver:
-        raise InputError(f"data: {data.path} has no solver to label new structures with; run `microwright label` on it")
-    structures = torch.as_tensor(data.structures[:]).float()
-    return structures, solver_from_spec(data.solver), {"set": data.fingerprint()}
-
-
-def _trained_generator(recipe: Recipe, workspace: Workspace, structures: Float[Tensor, "n x y"]) -> GanRepresentation:
-    representation = seeded(workspace.seed, lambda: GanRepresentation(structures.shape[-1]))
-    path = workspace.folder / "generator.safetensors"
-    if path.exists():
-        representation.load_state_dict(load_file(path))
-    else:
-        train_gan(representation, structures, recipe.gan, workspace.trainer("gan"), workspace.seed)
-        save_file(representation.state_dict(), path)
-    return representation.eval()
+    check_images(data, NAME)
+    return torch.as_tensor(data.structures[:]).float(), solver_from_spec(data.solver), {"set": data.fingerprint()}
 
 
 def _trained_inverter(

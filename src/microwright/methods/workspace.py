@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file, save_file
+from torch import nn
+
 from microwright.data.labelling import Progress
+from microwright.data.store import LabelledSet
 from microwright.errors import InputError
 from microwright.training import TrainerOptions
 
@@ -57,6 +61,17 @@ class Workspace:
         """How Lightning is to run for ``stage``."""
         return TrainerOptions(self.folder / stage, self.accelerator, self.devices, self.progress)
 
+    def kept(self, stage: str, network: nn.Module, train: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """Train ``network`` in place, or take what an earlier run of this stage left; the metrics of its training."""
+        weights, metrics = (self.folder / f"{stage}.{ending}" for ending in ("safetensors", "json"))
+        if weights.exists():
+            network.load_state_dict(load_file(weights))
+        else:
+            metrics.write_text(json.dumps(train()))
+            save_file(network.state_dict(), weights)
+        network.eval()
+        return json.loads(metrics.read_text())
+
     @contextmanager
     def opened(self, request: dict[str, Any]) -> Iterator[None]:
         """Begin or continue the training described by ``request``; clean up when it is done.
@@ -80,3 +95,15 @@ class Workspace:
 def request_of(method: str, recipe: Any, seed: int, data: str | None) -> dict[str, Any]:
     """What tells one training from another."""
     return {"method": method, "recipe": asdict(recipe), "seed": seed, "data": data}
+
+
+def check_images(data: LabelledSet, method: str) -> None:
+    """Refuse a set that a 2-D method cannot learn from and label by itself.
+
+    Raises:
+        InputError: volumes, or no solver.
+    """
+    if len(data.grid) != 2:
+        raise InputError(f"data: {data.path} holds volumes of {data.grid}; {method} learns from images")
+    if not data.solver:
+        raise InputError(f"data: {data.path} has no solver to label new structures with; run `microwright label` on it")
