@@ -60,7 +60,7 @@ class Recipe:
     vqvae: VqVaeTraining = field(default_factory=VqVaeTraining)
     search: SearchSettings = field(default_factory=SearchSettings)
     components: int = 40
-    numerics: RcwaNumerics = field(default_factory=RcwaNumerics)
+    numerics: RcwaNumerics = field(default_factory=lambda: RcwaNumerics(harmonics=121))
 
     def source(self, seed: int) -> RandomFieldSource:
         """The family's structures."""
@@ -73,8 +73,10 @@ class Recipe:
 
 
 _DATA_2 = Recipe("data-2", size=64)
+# the same cell on a finer grid: k' counts in units of the grid's Nyquist frequency, so the spectrum narrows
+_FINER = RandomFieldFamily(std=(0.8 * 64 / 96, 1.6 * 64 / 96))
 RECIPES = {
-    "data-1": replace(_DATA_2, name="data-1", size=96),
+    "data-1": replace(_DATA_2, name="data-1", size=96, family=_FINER),
     "data-2": _DATA_2,
     "smoke": Recipe(
         "smoke",
