@@ -1,6 +1,7 @@
 """Time, memory and error of the elastic engine on one core, beside the peers that are installed.
 
     python -m benchmarks.elasticity [--sizes 21 51 101] [--peer-python PATH]
+    python -m benchmarks.elasticity --accuracy
 
 Every measurement runs in a process of its own, so that memory is its own and no solver warms another's caches. The
 reference value of each structure is our solution in double precision to 1e-9, which the tests check against
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import multiprocessing
 import os
@@ -26,7 +28,7 @@ import numpy as np
 import torch
 
 from microwright.bench.results import Claim, write_results
-from microwright.physics.elasticity import CgNumerics, ElasticSolver
+from microwright.physics.elasticity import CgNumerics, ElasticPhases, ElasticSolver
 from microwright.structures.random_fields import filtered_noise
 
 CASES = {1: ("C11",), 6: tuple(f"C{i}{i}" for i in range(1, 7))}
@@ -157,7 +159,35 @@ def paced(core: int, solves: int) -> float:
     return float(np.quantile(times[1:], 0.25))
 
 
+def measure_accuracy(size: int, contrasts: list[float], tolerances: list[float]) -> list[dict]:
+    """Bound and true error of C11 at every tolerance, for four morphologies of the paper's set."""
+    torch.set_num_threads(1)
+    rows = []
+    for sigma, contrast in itertools.product(((1, 7, 7), (7, 1, 1), (1, 1, 1), (7, 7, 7)), contrasts):
+        microstructure = filtered_noise((size,) * 3, sigma, 0.5, generator=torch.Generator().manual_seed(1))
+        phases = ElasticPhases((120.0 / contrast, 120.0), (0.3, 0.3))
+        exact = ElasticSolver(phases, REFERENCE).solve(microstructure).values
+        for tolerance in tolerances:
+            precision = "double" if tolerance < 1e-5 else "single"
+            solver = ElasticSolver(phases, CgNumerics(tolerance, precision=precision))
+            solution = solver.solve(microstructure)
+            rows.append(
+                {
+                    "sigma": sigma,
+                    "contrast": contrast,
+                    "tolerance": tolerance,
+                    "precision": precision,
+                    "iterations": int(solution.iterations),
+                    "residual": float(solution.residual),
+                    "error_bar": float(solution.error_bar / exact),
+                    "error": float((solution.values / exact - 1).abs()),
+                }
+            )
+    return rows
+
+
 MEASUREMENTS = {
+    "accuracy": measure_accuracy,
     "ours": measure_ours,
     "mugrid": measure_mugrid,
     "torchfem": measure_torchfem,
@@ -166,14 +196,13 @@ MEASUREMENTS = {
 }
 
 
-def in_own_process(python: str, name: str, **arguments: Any) -> dict:
+def in_own_process(python: str, name: str, **arguments: Any) -> Any:
     """One measurement in a fresh single-threaded interpreter."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [python, "-m", "benchmarks.elasticity", "--measure", name, json.dumps(arguments)]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    row = json.loads(output.splitlines()[-1])
-    print({key: round(value, 6) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
-    return row
+    print(output.splitlines()[-1], flush=True)
+    return json.loads(output.splitlines()[-1])
 
 
 def with_error(row: dict, references: dict[int, float]) -> dict:
@@ -212,6 +241,26 @@ def run(sizes: list[int], peer_python: str) -> None:
             "six cases: C11 to C66; peak_mb: resident memory beyond that of the interpreter with everything imported",
         ),
         packages=("microwright", "torch", "numpy", "scipy", "muGrid"),
+    )
+
+
+def run_accuracy() -> None:
+    tolerances = [0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5, 1e-6]
+    rows = in_own_process(sys.executable, "accuracy", size=51, contrasts=[50.0, 1e4], tolerances=tolerances)
+    worst = max(row["error"] / row["error_bar"] for row in rows)
+    slack = [row["error_bar"] / row["error"] for row in rows if row["contrast"] == 50 and row["tolerance"] == 1e-4]
+    loose = max(row["error"] / row["tolerance"] for row in rows)
+    write_results(
+        "elasticity-accuracy",
+        "python -m benchmarks.elasticity --accuracy",
+        rows,
+        [
+            Claim("largest true error over its bar", worst, "<= 1", "1", worst <= 1),
+            Claim("largest true error over the tolerance asked for", loose, "<= 1", "1", loose <= 1),
+            Claim("mean bar over true error, contrast 50, 1e-4", float(np.mean(slack)), "none set", "1", True),
+        ],
+        notes=("51^3, hard phase 0.5, nu 0.3; error: relative to our solution in double precision to 1e-9",),
+        packages=("microwright", "torch", "numpy", "scipy"),
     )
 
 
@@ -266,12 +315,15 @@ def ratio_claim(name: str, ours: dict, rows: list[dict], precision: str) -> Clai
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[21, 51, 101])
+    parser.add_argument("--accuracy", action="store_true", help="error bars against true errors instead of times")
     parser.add_argument("--peer-python", default=sys.executable, help="an interpreter that has torch-fem")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         name, parameters = arguments.measure
         print(json.dumps(MEASUREMENTS[name](**json.loads(parameters))))
+    elif arguments.accuracy:
+        run_accuracy()
     else:
         run(arguments.sizes, arguments.peer_python)
 
