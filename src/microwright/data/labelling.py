@@ -56,7 +56,8 @@ class Labeller:
         store = LabelledSet.open(self.path)
         start, stop = store.bounds(task.chunk)
         samples = task.source.samples(start, stop)
-        solution, log = solve_each(self.solver, samples.structures.to(self.device))
+        structures = samples.structures.to(self.device)
+        solution, log = solve_each(self.solver.solve, structures, len(self.solver.properties))
         _write_log(self.path, start, log)
         store.write_chunk(task.chunk, _as_chunk(samples, solution))
         return task.chunk
@@ -133,30 +134,38 @@ def open_set(source: Source, solver: Solver, path: str | Path, count: int, chunk
     return LabelledSet.create(path, properties=solver.properties, chunk=chunk, **wanted)
 
 
-def solve_each(solver: Solver, structures: Float[Tensor, "batch *grid"]) -> tuple[Solution, dict[int, str]]:
+def solve_each(
+    solve: Callable[[Tensor], Solution], structures: Float[Tensor, "batch *grid"], properties: int
+) -> tuple[Solution, dict[int, str]]:
     """Solve a batch; where that raises, one structure at a time, and those that raise again are FAILED, with a log.
 
     An ``InputError`` is the caller's to mend and is passed on.
+
+    Args:
+        solve: ``solve`` or ``certify`` of a solver.
+        structures: values in [0, 1].
+        properties: number of properties that ``solve`` gives.
     """
     with torch.no_grad():
         try:
-            return _without_nan(solver.solve(structures)), {}
+            return _on_cpu(solve(structures)), {}
         except InputError:
             raise
         except Exception:
-            return _solve_one_by_one(solver, structures)
+            return _solve_one_by_one(solve, structures, properties)
 
 
-def _solve_one_by_one(solver: Solver, structures: Tensor) -> tuple[Solution, dict[int, str]]:
+def _solve_one_by_one(
+    solve: Callable[[Tensor], Solution], structures: Tensor, properties: int
+) -> tuple[Solution, dict[int, str]]:
     parts, log = [], {}
     for index in range(len(structures)):
         try:
-            parts.append(solver.solve(structures[index : index + 1]))
+            parts.append(_on_cpu(solve(structures[index : index + 1])))
         except Exception as error:
-            parts.append(_failure(len(solver.properties)))
+            parts.append(_failure(properties))
             log[index] = f"{type(error).__name__}: {error}"
-    parts = [Solution(**{name: value.cpu() for name, value in vars(part).items()}) for part in parts]
-    return _without_nan(Solution.concatenate(parts)), log
+    return Solution.concatenate(parts), log
 
 
 def _failure(properties: int) -> Solution:
@@ -165,24 +174,22 @@ def _failure(properties: int) -> Solution:
     return Solution(nan, nan, status, torch.full((1,), torch.nan, dtype=torch.float64), torch.zeros_like(status))
 
 
-def _without_nan(solution: Solution) -> Solution:
-    """A value that is not finite is a failure, whatever its status says."""
-    broken = ~torch.isfinite(solution.values).all(1)
-    return Solution(
-        values=solution.values.masked_fill(broken[:, None], torch.nan),
-        error_bar=solution.error_bar.masked_fill(broken[:, None], torch.nan),
-        status=solution.status.masked_fill(broken.to(solution.status.device), int(Status.FAILED)),
-        residual=solution.residual,
-        iterations=solution.iterations,
-    )
+def _on_cpu(solution: Solution) -> Solution:
+    """The solution in main memory; a value that is not finite is a failure, whatever its status says."""
+    fields = {name: value.cpu() for name, value in vars(solution).items()}
+    broken = ~torch.isfinite(fields["values"]).all(1)
+    for name in ("values", "error_bar"):
+        fields[name] = fields[name].double().masked_fill(broken[:, None], torch.nan)
+    fields["status"] = fields["status"].masked_fill(broken, int(Status.FAILED))
+    return Solution(**fields)
 
 
 def _as_chunk(samples: Samples, solution: Solution) -> Chunk:
     return Chunk(
         structures=samples.structures.numpy(),
-        properties=solution.values.cpu().double().numpy(),
-        error_bar=solution.error_bar.cpu().double().numpy(),
-        status=solution.status.cpu().numpy().astype(np.uint8),
+        properties=solution.values.numpy(),
+        error_bar=solution.error_bar.numpy(),
+        status=solution.status.numpy().astype(np.uint8),
         latents=None if samples.latents is None else samples.latents.numpy().astype(np.float32),
     )
 

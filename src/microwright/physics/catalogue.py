@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +18,7 @@ from microwright.physics.property import Solver
 #: ``engine`` of a spec -> module and class, which has ``from_spec``
 ENGINES = {
     "rcwa": ("microwright.physics.optics", "RcwaSolver"),
-    "staggered": ("microwright.physics.optics", "StaggeredSolver"),
+    "staggered": ("microwright.physics.optics.staggered", "StaggeredSolver"),
     "elasticity": ("microwright.physics.elasticity", "ElasticSolver"),
     "conduction": ("microwright.physics.conduction", "ConductionSolver"),
 }
@@ -50,16 +51,22 @@ def solver_for(properties: Sequence[str], dimensions: int) -> Solver:
     Raises:
         InputError: unknown names, names of different engines, or a dimension that the engine does not have.
     """
-    makers = {_maker_of(name) for name in properties}
-    if len(makers) != 1:
-        raise InputError(f"property: {', '.join(properties)} need one engine together; label them one by one")
-    solver = makers.pop()(tuple(properties), dimensions)
-    if solver.dimensions != dimensions:
+    default = _default_of(properties)
+    if default.dimensions not in (None, dimensions):
         raise InputError(
-            f"property: {', '.join(properties)} is for {solver.dimensions}-D structures, these are {dimensions}-D; "
+            f"property: {', '.join(properties)} is for {default.dimensions}-D structures, these are {dimensions}-D; "
             "choose another property or other structures"
         )
-    return solver
+    return default.make(tuple(properties), dimensions)
+
+
+def dimensions_of(properties: Sequence[str]) -> int | None:
+    """Grid axes that the default solver of the named properties needs; None where it takes 2 and 3.
+
+    Raises:
+        InputError: unknown names, or names of different engines.
+    """
+    return _default_of(properties).dimensions
 
 
 def _optical(properties: tuple[str, ...], dimensions: int) -> Solver:
@@ -76,20 +83,42 @@ def _conductive(properties: tuple[str, ...], dimensions: int) -> Solver:
     return _engine("conduction")(properties=properties, dimensions=dimensions)
 
 
-#: pattern of property names -> their default solver, and how a message describes them
-DEFAULTS: dict[str, tuple[Callable[[tuple[str, ...], int], Solver], str]] = {
-    r"absorption|reflectance|transmittance": (_optical, "absorption, reflectance, transmittance"),
-    r"C\d\d|[EK]\d?|G\d\d|nu\d\d|zener": (_elastic, "C11 to C66, E1, G12, nu12, K, zener"),
-    r"k\d\d": (_conductive, "k11 to k33"),
-}
+@dataclass(frozen=True)
+class Default:
+    """The default solver of a family of properties.
+
+    Attributes:
+        pattern: regular expression of their names.
+        names: how a message describes them.
+        make: from names and number of axes to the solver.
+        dimensions: axes that it needs; None for 2 or 3.
+    """
+
+    pattern: str
+    names: str
+    make: Callable[[tuple[str, ...], int], Solver]
+    dimensions: int | None = None
 
 
-def _maker_of(name: str) -> Callable[[tuple[str, ...], int], Solver]:
-    for pattern, (maker, _) in DEFAULTS.items():
-        if re.fullmatch(pattern, name):
-            return maker
-    known = "; ".join(names for _, names in DEFAULTS.values())
-    raise InputError(f"property: unknown name {name!r}; known are {known}")
+DEFAULTS = (
+    Default(r"absorption(:\d+)?|reflectance|transmittance", "absorption, reflectance, transmittance", _optical, 2),
+    Default(r"C\d\d|E\d|G\d\d|nu\d\d|K|zener", "C11 to C66, E1, G12, nu12, K, zener", _elastic),
+    Default(r"k\d\d", "k11 to k33", _conductive),
+)
+
+
+def _default_of(properties: Sequence[str]) -> Default:
+    if not properties:
+        raise InputError("property: none given; name at least one, for instance --property absorption")
+    defaults = {name: next((d for d in DEFAULTS if re.fullmatch(d.pattern, name)), None) for name in properties}
+    for name, default in defaults.items():
+        if default is None:
+            known = "; ".join(d.names for d in DEFAULTS)
+            raise InputError(f"property: unknown name {name!r}; known are {known}")
+    first = defaults[properties[0]]
+    if first is None or any(default is not first for default in defaults.values()):
+        raise InputError(f"property: no engine has all of {', '.join(properties)}; label them one by one")
+    return first
 
 
 def _engine(name: str) -> Any:

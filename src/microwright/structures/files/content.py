@@ -20,6 +20,10 @@ from microwright.structures.segmentation import otsu_threshold
 MAX_BYTES = 8 * 2**30
 
 
+class MissingDatasetError(InputError):
+    """A file of several arrays has none of the name asked for."""
+
+
 @dataclass(frozen=True)
 class StructureSet:
     """Structures with what their file says of them.
@@ -95,12 +99,13 @@ def pick_dataset(path: Path, shapes: dict[str, tuple[int, ...]], wanted: str | N
     """The array asked for; or else the one of a usual name; or else the largest that can be structures.
 
     Raises:
-        InputError: there is none.
+        MissingDatasetError: none of that name.
+        InputError: none that can be structures.
     """
     names = {name.strip("/"): name for name in shapes}
     if wanted is not None:
         if wanted.strip("/") not in names:
-            raise InputError(f"{path}: no dataset {wanted!r}; it has {', '.join(sorted(names)) or 'none'}")
+            raise MissingDatasetError(f"{path}: no dataset {wanted!r}; it has {', '.join(sorted(names)) or 'none'}")
         return names[wanted.strip("/")]
     images = {short: name for short, name in names.items() if 2 <= len(shapes[name]) <= 4}
     for usual in ("structures", "x", "images", "microstructures", "volume"):

@@ -1,0 +1,78 @@
+"""``microwright label``: structures in, a labelled set out."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from microwright.cli.options import (
+    Dataset,
+    Dimensions,
+    Force,
+    Properties,
+    Scheduler,
+    SolverFile,
+    Workers,
+    chosen_dimensions,
+    chosen_solver,
+)
+from microwright.cli.progress import sample_bar
+from microwright.data.labelling import label
+from microwright.data.sources import ArraySource
+from microwright.data.store import LabelledSet
+from microwright.structures.files import read_structures
+from microwright.structures.files.output import remove_output
+
+
+def label_command(
+    structures: Annotated[Path, typer.Argument(help="File or folder of structures, or a labelled set.")],
+    out: Annotated[Path, typer.Option(help="The labelled set (a Zarr store).")],
+    property: Properties = None,
+    solver: SolverFile = None,
+    dataset: Dataset = None,
+    dimensions: Dimensions = None,
+    chunk: Annotated[int, typer.Option(help="Samples per chunk, the most that a kill can lose per worker.")] = 64,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    device: Annotated[str, typer.Option(help="Torch device of the solver.")] = "cpu",
+    force: Force = False,
+) -> None:
+    """Compute properties of structures; run the same command again to continue a run that was stopped."""
+    source = read_source(structures, dataset, chosen_dimensions(property, solver, dimensions))
+    engine = chosen_solver(property, solver, len(source.grid))
+    if force:
+        remove_output(out)
+    with sample_bar("labelling") as report:
+        labelled = label(
+            source,
+            engine,
+            out,
+            source.length or 0,
+            chunk=chunk,
+            workers=workers,
+            scheduler=scheduler,
+            device=device,
+            progress=report,
+        )
+    usable = len(labelled.usable())
+    Console().print(f"{usable} of {len(labelled)} samples converged, written to {out}")
+
+
+def read_source(path: Path, dataset: str | None, dimensions: int | None) -> ArraySource:
+    """The structures of a file or folder; those of a labelled set lazily and with their latents."""
+    if _is_labelled_set(path) and dataset is None:
+        stored = LabelledSet.open(path)
+        latents = None if stored.header.latent_shape is None else stored.latents
+        return ArraySource(stored.structures, {"set": path.name, "source": stored.source}, latents)
+    content = read_structures(path, dimensions=dimensions, dataset=dataset)
+    digest = hashlib.sha256(np.ascontiguousarray(content.structures).tobytes()).hexdigest()
+    return ArraySource(content.structures, {"file": path.name, "sha256": digest, "spacing": content.spacing})
+
+
+def _is_labelled_set(path: Path) -> bool:
+    return path.suffix.lower() == ".zarr" and (path / "done").is_dir()

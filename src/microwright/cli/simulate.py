@@ -1,0 +1,107 @@
+"""``microwright simulate``: structures in, properties out."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from microwright.cli.options import (
+    Dataset,
+    Dimensions,
+    Force,
+    Properties,
+    SolverFile,
+    chosen_dimensions,
+    chosen_solver,
+)
+from microwright.cli.progress import sample_bar
+from microwright.data.labelling import solve_each
+from microwright.errors import InputError
+from microwright.physics.property import Solution, Solver, Status
+from microwright.structures.files import StructureSet, read_structures
+from microwright.structures.files.output import check_output, fresh_output
+
+#: structures solved at a time
+CHUNK = 8
+#: rows that are printed; a table file holds all
+ROWS = 40
+
+
+def simulate_command(
+    structures: Annotated[Path, typer.Argument(help="File or folder of structures.")],
+    property: Properties = None,
+    solver: SolverFile = None,
+    dataset: Dataset = None,
+    dimensions: Dimensions = None,
+    tolerance: Annotated[float | None, typer.Option(help="Largest error bar to aim at; costs time.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV of the results.")] = None,
+    force: Force = False,
+) -> None:
+    """Properties of structures, each with error bar and status."""
+    if out is not None:
+        check_output(out, force)
+    if tolerance is not None and not 0 < tolerance < float("inf"):
+        raise InputError(f"tolerance: expected a number above 0, got {tolerance}; change --tolerance")
+    content = read_structures(structures, dimensions=chosen_dimensions(property, solver, dimensions), dataset=dataset)
+    engine = chosen_solver(property, solver, content.structures.ndim - 1)
+    solution = simulate_all(engine, content, tolerance)
+    Console().print(result_table(engine, content, solution))
+    if out is not None:
+        with fresh_output(out, force) as draft:
+            write_results(draft, engine, content, solution)
+        Console().print(f"written to {out}")
+
+
+def simulate_all(solver: Solver, content: StructureSet, tolerance: float | None) -> Solution:
+    """Solve all structures, a few at a time; with ``tolerance`` until the error bars are that small, where they can."""
+    solve = solver.solve if tolerance is None else lambda batch: solver.certify(batch, tolerance)
+    parts = []
+    with sample_bar("simulating") as report:
+        for start in range(0, len(content.structures), CHUNK):
+            batch = torch.as_tensor(content.structures[start : start + CHUNK]).float()
+            parts.append(solve_each(solve, batch, len(solver.properties))[0])
+            report(start + len(batch), len(content.structures))
+    return Solution.concatenate(parts)
+
+
+def result_table(solver: Solver, content: StructureSet, solution: Solution) -> Table:
+    """The first structures with their values."""
+    table = Table(caption=_caption(len(content.names)), caption_justify="left")
+    table.add_column("structure")
+    for described in solver.properties:
+        table.add_column(described.name if described.unit == "1" else f"{described.name} / {described.unit}")
+        table.add_column("error bar")
+    table.add_column("phase fraction")
+    table.add_column("status")
+    for index, name in enumerate(content.names[:ROWS]):
+        numbers = zip(solution.values[index].tolist(), solution.error_bar[index].tolist(), strict=True)
+        cells = [cell for value, bar in numbers for cell in (f"{value:.6g}", "unknown" if bar != bar else f"{bar:.1e}")]
+        status = Status(int(solution.status[index]))
+        remedy = f" ({status.remedy})" if status.remedy else ""
+        table.add_row(
+            name, *cells, f"{content.structures[index].mean():.4f}", status.name.lower().replace("_", " ") + remedy
+        )
+    return table
+
+
+def write_results(path: Path, solver: Solver, content: StructureSet, solution: Solution) -> None:
+    """CSV: name, each property with its error bar, phase fraction, status."""
+    header = [text for p in solver.properties for text in (f"{p.name} [{p.unit}]", f"{p.name} error bar [{p.unit}]")]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *header, "phase fraction", "status"])
+        for index, name in enumerate(content.names):
+            numbers = zip(solution.values[index].tolist(), solution.error_bar[index].tolist(), strict=True)
+            cells = [repr(number) for pair in numbers for number in pair]
+            status = Status(int(solution.status[index])).name.lower()
+            writer.writerow([name, *cells, content.structures[index].mean(), status])
+
+
+def _caption(count: int) -> str | None:
+    return None if count <= ROWS else f"{count - ROWS} more; --out FILE.csv writes all"
