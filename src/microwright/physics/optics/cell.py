@@ -210,9 +210,9 @@ SILVER_670 = complex(0.04767, 4.56583)
 def default_cell() -> OpticalCell:
     """Halide perovskite patterned against air on silver: 670 nm light, period 800 nm, thickness 115 nm, unpolarised.
 
-    Chosen by measurement (docs/default-cell.md): absorption spans the papers' targets and depends on the shape more than
-    on the phase fraction. Sources of the indices: ``PEROVSKITE_670`` (Phillips et al. 2015) and ``SILVER_670`` (Johnson
-    and Christy 1972), both as tabulated by the refractiveindex.info database (public domain).
+    Chosen by measurement (docs/default-cell.md): absorption spans the papers' targets and depends on the shape more
+    than on the phase fraction. Sources of the indices: ``PEROVSKITE_670`` (Phillips et al. 2015) and ``SILVER_670``
+    (Johnson and Christy 1972), both as tabulated by the refractiveindex.info database (public domain).
     """
     return OpticalCell(
         wavelength_nm=670.0,

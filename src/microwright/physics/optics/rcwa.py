@@ -9,6 +9,7 @@ against: M. G. Moharam et al., J. Opt. Soc. Am. A 12, 1077 (1995); L. Li, J. Opt
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -20,21 +21,11 @@ from microwright.errors import InputError
 from microwright.physics.optics import films, stack
 from microwright.physics.optics.cell import Film, Mirror, OpticalCell, PatternedLayer
 from microwright.physics.optics.coth import coth_rational
-from microwright.physics.optics.dense import solve
+from microwright.physics.optics.dense import SMALL
 from microwright.physics.optics.films import Admittance, Section
 from microwright.physics.optics.formulations import FORMULATIONS, Formulation
 from microwright.physics.optics.orders import FourierOrders, Truncation, fourier_orders
-from microwright.physics.optics.slab import (
-    CothFraction,
-    LoadedSlab,
-    Slab,
-    WaveNumbers,
-    coth_fraction,
-    diagonal_load,
-    loaded,
-    loaded_on_mirror,
-    slab,
-)
+from microwright.physics.optics.slab import Coth, DiagonalLoad, Slab, WaveNumbers, diagonal_load
 from microwright.physics.property import Property, Solution, Solver, check_structures
 
 Precision = Literal["single", "double"]
@@ -99,6 +90,12 @@ class Response:
         """What the layers absorb together; 1 − R − T."""
         return self.layers.sum(-1)
 
+    @staticmethod
+    def concatenate(parts: Sequence[Response]) -> Response:
+        """The responses of consecutive chunks as one."""
+        names = ("reflectance", "transmittance", "layers")
+        return Response(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
 
 def simulate(
     cell: OpticalCell,
@@ -119,17 +116,23 @@ def simulate(
     Raises:
         InputError: structures of the wrong shape, with NaN or values outside [0, 1], or fewer pixels than harmonics.
     """
-    patterns = _checked_patterns(cell, structures, numerics)
-    chunk = max(1, numerics.memory_mib * 2**20 // numerics.bytes_per_structure()) if patterns.is_cuda else 1
-    parts = [_Problem(cell, p, numerics, wavelength_nm, thicknesses_nm).response() for p in patterns.split(chunk)]
-    return Response(
-        torch.cat([part.reflectance for part in parts]),
-        torch.cat([part.transmittance for part in parts]),
-        torch.cat([part.layers for part in parts]),
-    )
+    patterns = checked_patterns(cell, structures, numerics)
+    problem = Problem(cell, numerics, patterns.device, wavelength_nm, thicknesses_nm)
+    return Response.concatenate([problem.response(part) for part in patterns.split(chunk_size(numerics, patterns))])
 
 
-def _checked_patterns(cell: OpticalCell, structures: Tensor, numerics: RcwaNumerics) -> Tensor:
+def chunk_size(numerics: RcwaNumerics, patterns: Tensor) -> int:
+    """How many structures go through the engine together.
+
+    On a CPU that is one, unless the matrices are so small that the calls cost more than the arithmetic.
+    """
+    fitting = max(1, numerics.memory_mib * 2**20 // numerics.bytes_per_structure())
+    if patterns.is_cuda:
+        return fitting
+    return min(fitting, 16) if 2 * len(numerics.orders) <= SMALL else 1
+
+
+def checked_patterns(cell: OpticalCell, structures: Tensor, numerics: RcwaNumerics) -> Tensor:
     """Structures as (batch, channel, x, y)."""
     if cell.channels == 1:
         check_structures(structures, 2)
@@ -152,34 +155,38 @@ def _checked_patterns(cell: OpticalCell, structures: Tensor, numerics: RcwaNumer
     return patterns
 
 
-class _Problem:
-    """One chunk of structures in one cell."""
+class Problem:
+    """A cell prepared for one device and numerics: everything that no structure changes."""
 
     def __init__(
         self,
         cell: OpticalCell,
-        patterns: Tensor,
         numerics: RcwaNumerics,
-        wavelength_nm: Tensor | None,
-        thicknesses_nm: Tensor | None,
+        device: torch.device,
+        wavelength_nm: Tensor | None = None,
+        thicknesses_nm: Tensor | None = None,
     ) -> None:
-        self.cell, self.patterns, self.numerics = cell, patterns, numerics
-        self.device = patterns.device
+        self.cell, self.numerics, self.device = cell, numerics, device
         self.dtype = _COMPLEX[numerics.precision]
-        self.orders = numerics.orders.to(self.device)
-        self.wavelength = self._real(cell.wavelength_nm) if wavelength_nm is None else wavelength_nm.to(torch.float64)
-        thickness = (
-            self._real([layer.thickness_nm for layer in cell.layers]) if thicknesses_nm is None else thicknesses_nm
-        )
-        self.thickness = thickness.to(torch.float64) * 2 * math.pi / self.wavelength
-        offset = self._real(cell.tangential)
-        k = offset + self.orders.pairs.to(torch.float64) * (self.wavelength / cell.period_nm)
+        self.orders = numerics.orders.to(device)
+        self._wave_numbers(wavelength_nm, thicknesses_nm)
+        self.first = cell.patterned[0] if cell.patterned else len(cell.layers)
+        self.light = self._illumination()
+        self.source = self.light.source()
+        self.base = self._base()
+
+    def _wave_numbers(self, wavelength_nm: Tensor | None, thicknesses_nm: Tensor | None) -> None:
+        lengths = self._real([layer.thickness_nm for layer in self.cell.layers])
+        wavelength = self._real(self.cell.wavelength_nm) if wavelength_nm is None else wavelength_nm.to(lengths)
+        self.thickness = (lengths if thicknesses_nm is None else thicknesses_nm.to(lengths)) * 2 * math.pi / wavelength
+        k = self._real(self.cell.tangential) + self.orders.pairs.to(lengths) * (wavelength / self.cell.period_nm)
         self.k2 = (k**2).sum(-1)
+        self.largest_k2 = float(self.k2.detach().max())
         still = self.k2 < 1e-24
         length = torch.sqrt(torch.where(still, torch.ones_like(self.k2), self.k2))
         unit = torch.where(still[:, None], self._real([1.0, 0.0]), k / length[:, None])
         self.directions = stack.Directions(unit[:, 0], unit[:, 1])
-        self.k = WaveNumbers(*(k[:, i : i + 1].to(self.dtype) for i in (0, 1)))
+        self.k = WaveNumbers(k[:, :1].to(self.dtype), k[:, 1:].to(self.dtype))
 
     def _real(self, value: Any) -> Tensor:
         return torch.tensor(value, dtype=torch.float64, device=self.device)
@@ -187,23 +194,12 @@ class _Problem:
     def _epsilon(self, index: complex) -> Tensor:
         return torch.tensor(complex(index) ** 2, dtype=torch.complex128, device=self.device)
 
-    def response(self) -> Response:
-        powers = self.powers()
-        return Response(powers.reflectance.mean(-1), powers.transmittance.mean(-1), powers.layers.mean(1))
-
-    def powers(self) -> stack.Powers:
-        first = self.cell.patterned[0] if self.cell.patterned else len(self.cell.layers)
-        light = self._illumination(first)
-        fluxes = self._uniform(light) if first == len(self.cell.layers) else self._patterned(light, first)
-        shares = torch.stack(fluxes, -1) / light.power
-        return stack.Powers(1 - shares[..., 0], shares[..., -1], shares[..., :-1] - shares[..., 1:])
-
-    def _illumination(self, first: int) -> stack.Illumination:
+    def _illumination(self) -> stack.Illumination:
         epsilon = self._epsilon(self.cell.superstrate)
         incident = self._real(self.cell.incident_fields).to(torch.complex128)
         return stack.Illumination(
             superstrate=films.medium(epsilon, self.k2),
-            sections=[self._section(i) for i in range(first)],
+            sections=[self._section(i) for i in range(self.first)],
             incident=incident[:, :2].T,
             power=torch.sqrt(epsilon.real) * math.cos(math.radians(self.cell.theta_deg)),
             directions=self.directions,
@@ -220,72 +216,63 @@ class _Problem:
             return None
         return films.half_space(films.medium(self._epsilon(self.cell.substrate), self.k2))
 
-    def _uniform(self, light: stack.Illumination) -> list[Tensor]:
-        """A stack without pattern: the zeroth order alone."""
-        fluxes = stack.fluxes_of_films(light, self._substrate())
-        return [flux.expand(self.patterns.shape[0], -1) for flux in fluxes]
+    def _load(self, y: Admittance) -> DiagonalLoad:
+        return diagonal_load(y, self.directions.pair, self.dtype)
 
-    def _patterned(self, light: stack.Illumination, first: int) -> list[Tensor]:
-        interfaces = self._below(first + 1)
-        load = interfaces[0].load
-        up, driven = stack.source(light)
-        top = self._loaded(first, load)
-        amplitude = solve(top.current + up @ top.top, driven.expand(self.patterns.shape[0], -1, -1))
-        fields = top.bottom @ amplitude
-        fluxes = stack.fluxes_above(light, top.top @ amplitude)
-        for interface in interfaces:
-            fluxes.append(stack.flux(interface.load, fields))
-            fields = interface.descend(fields)
-        return fluxes
+    def _base(self) -> stack.Below:
+        """The substrate and the films below the lowest patterned layer."""
+        scalar = self._substrate()
+        below: stack.Below = stack.MirrorBelow() if scalar is None else stack.Substrate(self._load(scalar))
+        lowest = self.cell.patterned[-1] if self.cell.patterned else len(self.cell.layers)
+        for position in reversed(range(lowest + 1, len(self.cell.layers))):
+            scalar, step = stack.film_on(self._section(position), scalar)
+            below = stack.FilmBelow(self._load(scalar), self._load(step), below)
+        return below
 
-    def _below(self, start: int) -> list[stack.Interface]:
-        """Interfaces from the top face of layer ``start`` to the substrate."""
-        diagonal = self._substrate()
-        last = None if diagonal is None else diagonal_load(diagonal, self.directions.pair, self.dtype)
-        interfaces = [stack.Interface(last, lambda e: e)]
-        dense = False
-        for position in reversed(range(start, len(self.cell.layers))):
-            if isinstance(self.cell.layers[position], PatternedLayer):
-                interfaces.insert(0, self._patterned_interface(position, interfaces[0].load))
-                dense = True
-            elif dense:
-                load = interfaces[0].load
-                assert isinstance(load, Tensor)
-                interfaces.insert(0, stack.film_above_dense(self._section(position), load, self.directions))
-            else:
-                diagonal, interface = stack.film_above_diagonal(
-                    self._section(position), diagonal, self.directions, self.dtype
-                )
-                interfaces.insert(0, interface)
-        return interfaces
+    def response(self, patterns: Float[Tensor, "batch channels x y"]) -> Response:
+        """Response of one chunk of structures, averaged over the polarisations."""
+        powers = self.powers(patterns)
+        return Response(powers.reflectance.mean(-1), powers.transmittance.mean(-1), powers.layers.mean(1))
 
-    def _patterned_interface(self, position: int, load: Any) -> stack.Interface:
-        return stack.slab_interface(self._loaded(position, load))
+    def powers(self, patterns: Float[Tensor, "batch channels x y"]) -> stack.Powers:
+        """Powers of one chunk of structures."""
+        fluxes = self._patterned(patterns) if self.cell.patterned else self._uniform(len(patterns))
+        shares = torch.stack(fluxes, -1) / self.light.power
+        return stack.Powers(1 - shares[..., 0], shares[..., -1], shares[..., :-1] - shares[..., 1:])
 
-    def _loaded(self, position: int, load: Any) -> LoadedSlab:
-        """Patterned layer ``position`` on ``load``; None is the perfect mirror."""
-        layer = self.cell.layers[position]
-        assert isinstance(layer, PatternedLayer)
-        low, high = self._epsilon(layer.index_low), self._epsilon(layer.index_high)
+    def _uniform(self, batch: int) -> list[Tensor]:
+        return [flux.expand(batch, -1) for flux in self.light.fluxes_of_films(self._substrate())]
+
+    def _patterned(self, patterns: Tensor) -> list[Tensor]:
+        below = self.base
+        for position in reversed(range(self.first + 1, self.cell.patterned[-1] + 1)):
+            below = stack.PatternedBelow(self._layer(position, patterns, below))
+        top = self._layer(self.first, patterns, below)
+        faces = stack.solve_layer(top, stack.Lit(top, *self.source))
+        return [*self.light.fluxes_above(faces[0].e), *(face.flux() for face in faces[1:])]
+
+    def _layer(self, position: int, patterns: Tensor, below: stack.Below) -> stack.LoadedLayer:
+        """The layer at ``position``; a film between patterned layers is a pattern of one phase."""
+        spec = self.cell.layers[position]
+        if isinstance(spec, Film):
+            spec = PatternedLayer(spec.thickness_nm, spec.index, spec.index)
+        low, high = self._epsilon(spec.index_low), self._epsilon(spec.index_high)
         rule = FORMULATIONS[self.numerics.formulation]
-        epsilon = rule(self.patterns[:, layer.channel], low.to(self.dtype), high.to(self.dtype), self.orders)
-        operators = slab(self.k, epsilon)
-        half = self.thickness[position] / (1 if load is None else 2)
-        c = self._coth(operators, low, high, half)
-        return loaded_on_mirror(operators, c) if load is None else loaded(operators, c, load)
+        epsilon = rule(patterns[:, spec.channel], low.to(self.dtype), high.to(self.dtype), self.orders)
+        operators = Slab(self.k, epsilon)
+        if below.load is None:
+            return stack.LayerOnMirror(operators, self._coth(operators, spec, self.thickness[position]))
+        return stack.LayerOnLoad(operators, self._coth(operators, spec, self.thickness[position] / 2), below)
 
-    def _coth(self, operators: Slab, low: Tensor, high: Tensor, h: Tensor) -> CothFraction:
+    def _coth(self, operators: Slab, spec: PatternedLayer, h: Tensor) -> Coth:
         h2 = float(h.detach()) ** 2
-        phases = [complex(low), complex(high)]
+        phases = [spec.index_low**2, spec.index_high**2]
         dielectric = all(e.real > 0.5 * abs(e) for e in phases)
-        largest = max(abs(e) for e in phases)
         if dielectric:
-            bounds = (largest * h2, _DIELECTRIC_MARGIN * float(self.k2.max()) * h2)
+            bounds = (max(map(abs, phases)) * h2, _DIELECTRIC_MARGIN * self.largest_k2 * h2)
         else:
-            norm = float(_norm(operators.squared).max()) * h2
-            bounds = (norm, norm)
-        rational = coth_rational(*bounds, _COTH_TOLERANCE[self.numerics.precision])
-        return coth_fraction(operators.squared, h.to(self.dtype), rational, accretive=dielectric)
+            bounds = (_norm(operators) * h2,) * 2
+        return Coth(operators, h, coth_rational(*bounds, _COTH_TOLERANCE[self.numerics.precision]), dielectric)
 
 
 #: the spectrum of X reaches above the largest K² by this factor, on dielectric pixel images with indices up to 4.5
@@ -293,10 +280,11 @@ class _Problem:
 _DIELECTRIC_MARGIN = 1.6
 
 
-def _norm(x: Tensor) -> Tensor:
-    """An upper bound of the spectral norm."""
-    size = x.detach().abs()
-    return torch.sqrt(size.sum(-1).amax(-1) * size.sum(-2).amax(-1))
+def _norm(operators: Slab) -> float:
+    """An upper bound of the spectral norm of X."""
+    with torch.no_grad():
+        size = operators.x_matrix.abs()
+        return float(torch.sqrt(size.sum(-1).amax(-1) * size.sum(-2).amax(-1)).max())
 
 
 class RcwaSolver(Solver):
