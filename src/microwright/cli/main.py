@@ -9,6 +9,11 @@ from collections.abc import Sequence
 import click
 import typer
 
+from microwright.cli import data, generate
+from microwright.cli.design import design_command
+from microwright.cli.label import label_command
+from microwright.cli.simulate import simulate_command
+from microwright.cli.train import train_command
 from microwright.errors import InputError
 
 #: options that take several values after one name, as in ``--target 0.55 0.60``
@@ -23,6 +28,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("design")(design_command)
+app.command("train")(train_command)
+app.command("label")(label_command)
+app.command("simulate")(simulate_command)
+app.add_typer(generate.app, name="generate")
+app.add_typer(data.app, name="data")
 
 
 def run() -> None:
