@@ -9,13 +9,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from microwright.cli.output import fresh_folder
+from microwright.cli.options import Force, Seed
 from microwright.design.designer import Designer
 from microwright.design.designs import Designs
 from microwright.design.gallery import write_gallery
 from microwright.design.targets import parse_target
 from microwright.methods import load_method
 from microwright.physics.property import Status
+from microwright.structures.files.output import check_output, fresh_output
 
 SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
 DEFAULT_MODEL = SHIPPED / "gan-mdn-data-2"
@@ -26,14 +27,16 @@ def design_command(
     count: Annotated[int, typer.Option(help="Structures for each target.")] = 30,
     out: Annotated[Path, typer.Option(help="Folder for the designs.")] = Path("designs"),
     model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = DEFAULT_MODEL,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing folder.")] = False,
+    seed: Seed = 0,
+    force: Force = False,
 ) -> None:
     """Design structures that have the target property, each verified by the solver."""
+    check_output(out, force)
     designer = Designer.of(load_method(model))
     targets = [parse_target(text, designer.solver.properties[0].name) for text in target]
     console = Console()
-    with fresh_folder(out, force) as folder:
+    with fresh_output(out, force) as folder:
+        folder.mkdir()
         sets = []
         for wanted in targets:
             with console.status(f"designing for {wanted}"):

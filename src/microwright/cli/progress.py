@@ -13,7 +13,10 @@ from microwright.data.labelling import Progress as Callback
 
 @contextmanager
 def sample_bar(title: str) -> Iterator[Callback]:
-    """A bar on the error stream; yields the function that moves it to (done, total)."""
+    """A bar on the error stream, drawn from the first report to the last; yields the function that takes (done, total).
+
+    Until it is first called other bars may be drawn, as a training does before and after it labels.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -21,6 +24,16 @@ def sample_bar(title: str) -> Iterator[Callback]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(title, total=None)
+
+    def report(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    try:
+        yield report
+    finally:
+        bar.stop()

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from microwright.cli.options import Force, Scheduler, Seed, Workers
+from microwright.cli.progress import sample_bar
 from microwright.data.store import LabelledSet
 from microwright.errors import InputError
 from microwright.methods import method_named, train_method
 from microwright.methods.recipes import recipe_named
 from microwright.methods.workspace import Workspace
+from microwright.structures.files.output import check_output
 
 
 def train_command(
@@ -20,23 +23,23 @@ def train_command(
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     recipe: Annotated[str, typer.Option(help="Sizes and settings: data-1, data-2 or smoke.")] = "data-2",
     data: Annotated[Path | None, typer.Option(help="Labelled set to learn from instead of random fields.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="cpu, gpu or auto.")] = "auto",
     devices: Annotated[int, typer.Option(help="Devices to train on.")] = 1,
-    workers: Annotated[int, typer.Option(help="Local labelling processes.")] = 2,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to label on.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
+    workers: Workers = 2,
+    scheduler: Scheduler = None,
+    force: Force = False,
 ) -> None:
     """Train a model; run the same command again to continue a training that was stopped."""
     method_named(method)
-    if out.exists() and not force:
-        raise InputError(f"out: {out} exists; choose another folder, or replace it with --force")
+    check_output(out, force)
     if accelerator not in ("cpu", "gpu", "auto"):
         raise InputError(f"accelerator: '{accelerator}' is unknown; choose cpu, gpu or auto")
     chosen = recipe_named(recipe)
     given = None if data is None else LabelledSet.open(data)
-    workspace = Workspace(out, seed, accelerator, devices, workers, scheduler)
-    model = train_method(method, chosen, workspace, given)
+    with sample_bar("labelling") as labelled:
+        workspace = Workspace(out, seed, accelerator, devices, workers, scheduler, labelled=labelled)
+        model = train_method(method, chosen, workspace, given)
     console = Console()
     for item in model.card.properties:
         console.print(f"{item.name}: {item.low:.4g} to {item.high:.4g} {item.unit} can be asked for")

@@ -12,6 +12,8 @@ from microwright.errors import InputError
 
 #: what a folder of ours holds and nothing else; another folder is never replaced, whatever the user says
 _OURS = {".png", ".tif", ".tiff", ".vti"}
+#: files by which a store, a model and a folder of designs are known
+_MARKS = ("zarr.json", "card.json", "gallery.png")
 
 
 @contextmanager
@@ -61,8 +63,9 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _is_ours(folder: Path) -> bool:
-    """A Zarr store, or a folder of images alone."""
-    return (folder / "zarr.json").is_file() or all(entry.suffix.lower() in _OURS for entry in folder.iterdir())
+    """A Zarr store, a model, designs, or a folder of images alone."""
+    marked = any((folder / name).is_file() for name in _MARKS)
+    return marked or all(entry.suffix.lower() in _OURS for entry in folder.iterdir())
 
 
 def _remove(path: Path) -> None:
