@@ -19,7 +19,7 @@ A patterned layer (symbols as in ``slab``) on a load :math:`-g = Y E` has the ev
 
 hence :math:`u = -W v`, :math:`E_{top} = F v`, :math:`-g_{top} = G v` and the load seen from above :math:`G F^{-1}`.
 The incident light in the films above is split into a wave that a reference admittance Y_ref would swallow at the
-topmost patterned layer, and the field that the layer radiates upward, so that no resonance of the films is ever divided by.
+topmost patterned layer, and the field that the layer radiates upward, so that no resonance of the films is divided by.
 Powers are the downward fluxes :math:`-\mathrm{Im}(E\cdot g^*)` at the interfaces; the absorption of a layer is the
 difference of the fluxes at its two faces.
 
