@@ -19,7 +19,7 @@ from microwright.physics.periodic_fem import Elements, EnergyProducts, GreenOper
 #: nodal values of one batch of systems: one 51^3 displacement field stays in a core's cache, a GPU wants many
 _BATCH_VALUES = {"cpu": 400_000, "cuda": 64_000_000}
 #: relative rounding error of an effective property (measured against double precision, contrast 10^4 included)
-_ROUNDING = {torch.float32: 2e-6, torch.float64: 1e-13}
+_ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-13}
 
 
 @dataclass(frozen=True)

@@ -119,10 +119,14 @@ class PeriodicStiffness:
     def element_values(
         self, u: Float[Tensor, "batch components *grid"], strains: Float[Tensor, "batch strains"]
     ) -> Iterator[tuple[slice, Float[Tensor, "batch values voxels"]]]:
-        """Nodal values w of the elements, macroscopic strain included, slab by slab of the first grid axis."""
+        """Nodal values w of the elements, macroscopic strain included, slab by slab of the first grid axis.
+
+        Every element's mean is taken off: it carries no strain, and its size would cost single precision digits.
+        """
         affine = self._affine(strains)
         for planes, values in self._gather(u):
-            yield planes, values.add_(affine)
+            corners = values.unflatten(1, (self.elements.components, -1))
+            yield planes, corners.sub_(corners.mean(2, keepdim=True)).flatten(1, 2).add_(affine)
 
     def element_forces(
         self, values: Float[Tensor, "batch values voxels"], planes: slice
@@ -229,7 +233,9 @@ def _energy_products(elements: Elements, coefficients: Tensor, fluctuations: Ten
     stiffness = PeriodicStiffness(elements, coefficients.expand(len(strains), *coefficients.shape[1:]))
     energy = torch.zeros(len(strains), len(strains), dtype=torch.float64, device=coefficients.device)
     for planes, values in stiffness.element_values(fluctuations, strains):
-        energy += values.flatten(1) @ stiffness.element_forces(values, planes).flatten(1).T
+        # one short product per nodal value, summed in double precision: single-precision sums would lose digits
+        products = values.transpose(0, 1) @ stiffness.element_forces(values, planes).permute(1, 2, 0)
+        energy += products.sum(0, dtype=torch.float64)
     return (energy / math.prod(stiffness.grid)).to(coefficients)
 
 
