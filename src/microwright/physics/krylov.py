@@ -167,7 +167,7 @@ def conjugate_residuals(
     return _restarted(_conjugate_residual_sweep, apply, rhs, tolerance, max_iterations, guess, watch)
 
 
-def gmres(
+def stabilised_biconjugate_gradients(
     apply: Callable[[Tensor], Tensor],
     rhs: Complex[Tensor, "batch *field"],
     *,
@@ -176,17 +176,17 @@ def gmres(
     guess: Complex[Tensor, "batch *field"] | None = None,
     watch: Watch | None = None,
 ) -> KrylovSolution:
-    """Solve a batch of complex systems A x = b of any kind by GMRES, restarted every ``GMRES_RESTART`` products.
+    """Solve a batch of complex systems A x = b of any kind by BiCGStab(l), l = ``STABILISATION``.
 
-    Saad & Schultz, SIAM J. Sci. Stat. Comput. 7, 856 (1986); classical Gram-Schmidt done twice, which needs two
-    reductions per product however many vectors there are. Arguments as in ``conjugate_residuals``; the wanted value
-    is looked at between restarts.
+    Sleijpen & Fokkema, Electron. Trans. Numer. Anal. 1, 11 (1993): l steps of biconjugate gradients, then the residual
+    is minimised over a polynomial of degree l. Two products per step and 2 l + 3 vectors. Arguments as in
+    ``conjugate_residuals``.
     """
-    return _restarted(_gmres_sweep, apply, rhs, tolerance, max_iterations, guess, watch)
+    return _restarted(_stabilised_sweep, apply, rhs, tolerance, max_iterations, guess, watch)
 
 
-#: vectors that GMRES keeps
-GMRES_RESTART = 40
+#: degree of the residual polynomial of BiCGStab(l)
+STABILISATION = 4
 
 
 @dataclass
@@ -266,29 +266,43 @@ def _conjugate_residual_sweep(apply: Callable[[Tensor], Tensor], state: _Progres
         ap = torch.addcmul(ar, beta, ap)
 
 
-def _gmres_sweep(apply: Callable[[Tensor], Tensor], state: _Progress, budget: int) -> None:
-    steps = min(budget, GMRES_RESTART)
-    batch, beta = len(state.r), _norm(state.r)
-    basis = [(state.r / _spread(beta.clamp_min(torch.finfo(beta.dtype).tiny), state.r)).flatten(1)]
-    hessenberg = torch.zeros(batch, steps + 1, steps, dtype=torch.complex128, device=state.r.device)
-    for step in range(steps):
-        w = apply(basis[-1].view_as(state.r)).flatten(1)
-        for _ in range(2):
-            coefficients = torch.stack([(v.conj() * w).sum(1) for v in basis], 1)
-            for v, c in zip(basis, coefficients.unbind(1), strict=True):
-                w.addcmul_(-c[:, None], v)
-            hessenberg[:, : step + 1, step] += coefficients
-        length = _norm(w)
-        hessenberg[:, step + 1, step] = length
-        basis.append(w / length.clamp_min(torch.finfo(length.dtype).tiny)[:, None])
-    start = torch.zeros(batch, steps + 1, dtype=torch.complex128, device=state.r.device)
-    start[:, 0] = beta
-    # the pseudo-inverse also serves a system that was solved before the sweep's end
-    weights = (torch.linalg.pinv(hessenberg) @ start[..., None])[..., 0].to(state.x.dtype)
-    for v, weight in zip(basis, weights.unbind(1), strict=False):
-        state.x += _spread(_or_zero(weight, state.active), state.x) * v.view_as(state.x)
-    state.iterations += steps * state.active
-    _ = state.watch and state._look_at_value(beta)
+def _stabilised_sweep(apply: Callable[[Tensor], Tensor], state: _Progress, budget: int) -> None:
+    x, residuals = state.x, [state.r]
+    shadow = state.r.conj().clone()
+    directions = [torch.zeros_like(state.r)]
+    one = torch.ones(len(x), dtype=x.dtype, device=x.device)
+    rho, alpha, omega = one, torch.zeros_like(one), one
+    for _ in range(0, budget, 2 * STABILISATION):
+        rho = -omega * rho
+        for step in range(STABILISATION):
+            previous, rho = rho, _bilinear(shadow, residuals[step])
+            beta = _spread(_or_zero(alpha * rho / previous, state.active), x)
+            directions = [torch.addcmul(r, -beta, u) for r, u in zip(residuals, directions, strict=True)]
+            directions.append(apply(directions[-1]))
+            alpha = _or_zero(rho / _bilinear(shadow, directions[-1]), state.active)
+            for r, u in zip(residuals, directions[1:], strict=True):
+                r.addcmul_(-_spread(alpha, x), u)
+            residuals.append(apply(residuals[-1]))
+            x.addcmul_(_spread(alpha, x), directions[0])
+        weights = _minimising(residuals, state.active)
+        omega = weights[-1]
+        for weight, r, u in zip(weights, residuals, directions[1:], strict=False):
+            x.addcmul_(_spread(weight, x), r)
+            directions[0].addcmul_(-_spread(weight, x), u)
+        for weight, r in zip(weights, residuals[1:], strict=True):
+            residuals[0].addcmul_(-_spread(weight, x), r)
+        state.r, residuals, directions = residuals[0], residuals[:1], directions[:1]
+        state.iterations += 2 * STABILISATION * state.active
+        if not state.look():
+            return
+
+
+def _minimising(residuals: list[Tensor], active: Tensor) -> list[Tensor]:
+    """The weights w that make |r₀ − Σ w_i r_i| smallest."""
+    r = torch.stack([v.flatten(1) for v in residuals], 1)
+    gram = torch.stack([(v.conj()[:, None] * r).sum(2) for v in r[:, 1:].unbind(1)], 1).to(torch.complex128)
+    weights = torch.linalg.pinv(gram[:, :, 1:]) @ gram[:, :, :1]
+    return [_or_zero(w.to(r.dtype), active) for w in weights[..., 0].unbind(1)]
 
 
 def _bilinear(a: Complex[Tensor, "batch *field"], b: Complex[Tensor, "batch *field"]) -> Complex[Tensor, "batch"]:

@@ -3,6 +3,7 @@ matrix-free)."""
 
 from microwright.physics.optics.cell import MIRROR, Film, OpticalCell, PatternedLayer, default_cell
 from microwright.physics.optics.rcwa import RcwaNumerics, RcwaSolver, Response, simulate
+from microwright.physics.optics.staggered import StaggeredNumerics, StaggeredSolver
 
 __all__ = [
     "MIRROR",
@@ -12,6 +13,8 @@ __all__ = [
     "RcwaNumerics",
     "RcwaSolver",
     "Response",
+    "StaggeredNumerics",
+    "StaggeredSolver",
     "default_cell",
     "simulate",
 ]
