@@ -6,7 +6,6 @@ import errno
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from microwright.cli import data, generate
@@ -18,6 +17,8 @@ from microwright.errors import InputError
 
 #: options that take several values after one name, as in ``--target 0.55 0.60``
 SEVERAL = ("--target",)
+#: what the parser raises on bad usage; newer versions of Typer keep it in a module of their own
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -48,9 +49,10 @@ def main(arguments: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except InputError as error:
         return _complain(str(error), USER_ERROR)
-    except click.UsageError as error:
-        return _complain(f"{error.format_message()} Try 'microwright --help'.", USER_ERROR)
-    except (KeyboardInterrupt, click.Abort):
+    except UsageError as error:
+        message = getattr(error, "format_message", error.__str__)()
+        return _complain(f"{message.rstrip('.')}; see `microwright --help`", USER_ERROR)
+    except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted; run the same command again to continue", INTERRUPTED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
