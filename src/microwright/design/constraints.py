@@ -511,10 +511,19 @@ def removals(phase: Bool[ndarray, "*grid"], constraints: Constraints) -> Moves:
 def _growth(phase: ndarray, diameter: int, value: bool, periodic: bool) -> Moves:
     size = covering(~phase, diameter, periodic, reflected=True)
     if diameter == 1:
-        legal = boundary(phase, periodic) & ~phase
+        legal = boundary(phase, periodic) & ~phase & _smooth(phase, periodic)
     else:
         legal = (size >= 1) & (size <= diameter)
     return Moves(~phase, legal, size, value, diameter, periodic)
+
+
+def _smooth(phase: ndarray, periodic: bool) -> ndarray:
+    """Where at least as many neighbours (corners included) belong to the phase as beside its flat edge: growing there
+    makes no specks, spikes or chequers."""
+    around = ndimage.correlate(
+        phase.astype(np.int32), np.ones((3,) * phase.ndim, dtype=np.int32), mode="wrap" if periodic else "nearest"
+    )
+    return around - phase >= 3 ** (phase.ndim - 1)
 
 
 def boundary(phase: Bool[ndarray, "*grid"], periodic: bool) -> Bool[ndarray, "*grid"]:

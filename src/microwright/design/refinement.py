@@ -66,7 +66,7 @@ class RefinementNumerics:
 
     aim: float = 1e-4
     rounds: int = 12
-    largest_change: float = 0.06
+    largest_change: float = 0.08
     passes: int = 12
     workers: int = 1
 
@@ -174,6 +174,7 @@ class _Refinement:
         self.misfit = torch.full((batch,), torch.inf, dtype=torch.float64)
         self.sensitivity = np.zeros((batch, len(self.guide.goals), *self.phases.shape[1:]))
         self.trust = np.ones((batch, len(self.guide.goals)))
+        self.direction = np.ones((2, len(self.guide.goals)))  # what becomes of predictions: additions, removals
         self.original = self.phases.copy()
         self.room = int(self.numerics.largest_change * self.phases[0].size)
         self.moves = np.full(batch, self.phases[0].size)  # a candidate may make at once
@@ -223,32 +224,56 @@ class _Refinement:
     def _step(self, index: int) -> Bool[ndarray, "*grid"]:
         """The structure that the sensitivities promise the least misfit for."""
         before = phase = self.phases[index]
-        slopes = self.sensitivity[index] * self.trust[index].reshape(-1, *[1] * phase.ndim)
-        values, left, refused = self.values[index], int(self.moves[index]), set[tuple[bool, int]]()
+        slopes = self._slopes(index, phase)
+        values, refused = self.values[index], set[tuple[bool, int]]()
+        # half of what is left to change: a prediction that went too far can still be taken back
+        room = int(self.room - (before != self.original[index]).sum()) // 2 + 1
+        allowed = left = min(int(self.moves[index]), room)
         for _ in range(self.numerics.passes):
             predicted = values + torch.from_numpy(_change(slopes, phase, before))
-            room = min(left, int(self.room - (phase != self.original[index]).sum()))
-            if room < 1 or self.guide.misfit(predicted) < self.aim / 4:
+            if left < 1 or self.guide.misfit(predicted) < self.aim / 4:
                 break
-            chosen = _selected(phase, predicted, slopes, self.guide, self.constraints, room, refused)
+            chosen = _selected(phase, predicted, slopes, self.guide, self.constraints, left, refused)
             if not chosen:
                 break
             phase = apply_legal(phase, self.constraints, [(kind.at(place), kind.value) for kind, place in chosen])
             # whatever a constraint stopped is not tried again in this step
             refused |= {(kind.value, place) for kind, place in chosen if phase.flat[kind.at(place)[0]] != kind.value}
             left -= len(chosen)
-        self.used[index] = self.moves[index] - left
+        self.used[index] = allowed - left
         predicted = values + torch.from_numpy(_change(slopes, phase, before))
         return phase if self.guide.misfit(predicted) < self.misfit[index] else before
+
+    def _slopes(self, index: int, phase: Bool[ndarray, "*grid"]) -> Float[ndarray, "goals *grid"]:
+        """Sensitivities of a candidate, corrected by what became of earlier predictions."""
+        additions, removals = self.direction.reshape(2, -1, *[1] * phase.ndim)
+        trust = self.trust[index].reshape(-1, *[1] * phase.ndim)
+        return self.sensitivity[index] * np.where(phase, removals, additions) * trust
+
+    def _learn(
+        self, trials: Bool[ndarray, "tried *grid"], tried: Int[ndarray, "tried"], actual: Float[ndarray, "tried goals"]
+    ) -> None:
+        """Fit the factors of additions and removals over the batch, then the factor of each candidate.
+
+        A finite flip is not an infinitesimal one: a pixel that turns into the stronger phase changes the field in
+        itself, so additions do less and removals more than the gradient says, by a ratio that all candidates share.
+        """
+        pairs = list(zip(tried, trials, strict=True))
+        grown = np.array([_change(self.sensitivity[i], trial & ~self.phases[i], 0 * trial) for i, trial in pairs])
+        shrunk = np.array([-_change(self.sensitivity[i], ~trial & self.phases[i], 0 * trial) for i, trial in pairs])
+        for goal in range(actual.shape[1]):
+            rows = np.stack([grown[:, goal], shrunk[:, goal]], axis=1)
+            self.direction[:, goal] = _fitted(rows, actual[:, goal], self.direction[:, goal])
+        predicted = grown * self.direction[0] + shrunk * self.direction[1]
+        self.trust[tried] = _trust(self.trust[tried], predicted, actual)
 
     def _accept(self, trials: Bool[ndarray, "tried *grid"], tried: Int[ndarray, "tried"]) -> None:
         """Solve the trials, learn from what came of the predictions, and keep what is better."""
         solution = self._solve(trials)
         values = self._goal_values(trials, solution, tried)
         misfit = self._misfit(values, solution)
+        self._learn(trials, tried, (values - self.values[tried]).numpy())
         for row, index in enumerate(tried):
-            predicted = _change(self.sensitivity[index], trials[row], self.phases[index])
-            self.trust[index] = _trust(self.trust[index], predicted, (values[row] - self.values[index]).numpy())
             if misfit[row] < self.misfit[index]:
                 # a step that halves the misfit shows that the sensitivities still hold
                 self.stale[index], self.fresh[index] = bool(misfit[row] > 0.5 * self.misfit[index]), False
@@ -448,8 +473,16 @@ def _change(slopes: Float[ndarray, "goals *grid"], after: ndarray, before: ndarr
     return slopes.reshape(len(slopes), -1)[:, places] @ delta
 
 
-def _trust(old: Float[ndarray, "goals"], predicted: ndarray, actual: ndarray) -> Float[ndarray, "goals"]:
-    """Factor on the sensitivities that makes the last prediction true, within a factor of three."""
+def _fitted(rows: Float[ndarray, "n 2"], actual: Float[ndarray, "n"], prior: Float[ndarray, "2"]) -> ndarray:
+    """Factors on additions and removals that explain the changes, drawn towards what is known where these say little."""
+    gram = rows.T @ rows
+    ridge = 0.05 * np.trace(gram) + 1e-30
+    factors = np.linalg.solve(gram + ridge * np.eye(2), rows.T @ actual + ridge * prior)
+    return np.clip(factors, 0.2, 5.0)
+
+
+def _trust(old: Float[ndarray, "n goals"], predicted: ndarray, actual: ndarray) -> Float[ndarray, "n goals"]:
+    """Factor on a candidate's sensitivities that makes its last prediction true, within a factor of three."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = actual / predicted
     return np.where(np.isfinite(ratio) & (ratio > 0), np.clip(ratio, 1 / 3, 3.0), old)

@@ -306,7 +306,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|[-+]?inf"
-_NAME = r"[A-Za-z_]\w*(?:\[[^\]]*\])?"
+_NAME = r"[A-Za-z_]\w*(?::\w+)?"
 _VALUE = re.compile(rf"(?:({_NAME})\s*=\s*)?({_NUMBER})(?:\s*(?:±|\+-|\+/-)\s*({_NUMBER})\s*(%?))?", re.IGNORECASE)
 _RANGE = re.compile(rf"(?:({_NAME})\s*=\s*)?({_NUMBER})\s*\.\.\s*({_NUMBER})", re.IGNORECASE)
 _BOUND = re.compile(rf"({_NAME})\s*(>=|<=|≥|≤)\s*({_NUMBER})", re.IGNORECASE)
@@ -367,7 +367,7 @@ def _kind_of_table(path: Path, name: str, table: dict[str, Any]) -> Kind:
 def _verdict(sure: bool, central: bool) -> str:
     if sure:
         return "met"
-    return "error bar wider than the tolerance" if central else "missed"
+    return "bar wider than tolerance" if central else "missed"
 
 
 def _check_number(goal: Goal, name: str) -> None:
