@@ -95,7 +95,9 @@ class Refined:
         structures: binary, in the dtype of the start.
         solution: of ``solver.solve`` at the refinement's fidelity.
         values: the target's properties (phase fraction included where asked), in the order of its goals.
-        misfit: of ``values``, before and after.
+        start_values: the same of the structures as they came.
+        start_misfit: misfit of ``start_values``.
+        misfit: misfit of ``values``.
         changed: share of the pixels that differ from the start.
         rounds: what each round reached.
         interrupted: whether Ctrl-C ended it early; everything above holds all the same.
@@ -104,6 +106,7 @@ class Refined:
     structures: Float[Tensor, "batch *grid"]
     solution: Solution
     values: Float[Tensor, "batch goals"]
+    start_values: Float[Tensor, "batch goals"]
     start_misfit: Float[Tensor, "batch"]
     misfit: Float[Tensor, "batch"]
     changed: Float[Tensor, "batch"]
@@ -199,7 +202,7 @@ class _Refinement:
         self.solution, self.sensitivity = solution, sensitivity
         self.values = self._goal_values(self.phases, solution, every)
         self.misfit = self._misfit(self.values, solution)
-        self.start_misfit = self.misfit.clone()
+        self.start_values, self.start_misfit = self.values.clone(), self.misfit.clone()
         self._record()
 
     def _round(self, active: Int[ndarray, "active"]) -> None:
@@ -327,6 +330,7 @@ class _Refinement:
             structures=self._tensor(self.phases),
             solution=self.solution,
             values=self.values[:, : len(self.target.goals)],
+            start_values=self.start_values[:, : len(self.target.goals)],
             start_misfit=self.start_misfit,
             misfit=self.misfit,
             changed=torch.from_numpy((self.phases != self.original).reshape(len(self.phases), -1).mean(1)),
@@ -474,7 +478,7 @@ def _change(slopes: Float[ndarray, "goals *grid"], after: ndarray, before: ndarr
 
 
 def _fitted(rows: Float[ndarray, "n 2"], actual: Float[ndarray, "n"], prior: Float[ndarray, "2"]) -> ndarray:
-    """Factors on additions and removals that explain the changes, drawn towards what is known where these say little."""
+    """Factors on additions and removals that explain the changes; what was known decides where these say little."""
     gram = rows.T @ rows
     ridge = 0.05 * np.trace(gram) + 1e-30
     factors = np.linalg.solve(gram + ridge * np.eye(2), rows.T @ actual + ridge * prior)

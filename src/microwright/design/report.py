@@ -14,7 +14,6 @@ import json
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -28,65 +27,18 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import microwright
-from microwright.design.constraints import Constraints
 from microwright.design.designs import Designs
 from microwright.design.diversity import diversity
-from microwright.design.refinement import Round
+from microwright.design.outcome import Outcome
 from microwright.design.targets import Goal, Kind, Target
 from microwright.design.tolerance import Tolerances
-from microwright.physics.property import Status
 from microwright.structures.statistics import radial_average, two_point_correlation
 
 BLUE, GREY, ORANGE = "#1f6fb2", "#8a949e", "#d9822b"
 VERDICT_CLASS = {"met": "met", "missed": "missed"}
 
 
-@dataclass(frozen=True)
-class Reported:
-    """What one page section is made from; everything but the first two is left out of the page where it is absent.
-
-    Attributes:
-        target: what was asked for.
-        designs: what came of it.
-        start: values of the target's properties before refinement, in the order of the designs.
-        changed: share of the pixels that refinement changed.
-        rounds: what each round of refinement reached.
-        constraints: what had to be kept, checked again here on every design.
-        tolerances: changes under fabrication errors.
-        training: structures of the training set, to compare statistics with.
-        notes: lines to print above the designs.
-    """
-
-    target: Target
-    designs: Designs
-    start: Float[np.ndarray, "n p"] | None = None
-    changed: Float[np.ndarray, "n"] | None = None
-    rounds: Sequence[Round] = ()
-    constraints: Constraints | None = None
-    tolerances: Tolerances | None = None
-    training: Float[np.ndarray, "m *grid"] | None = None
-    notes: Sequence[str] = field(default_factory=tuple)
-
-    @property
-    def verdicts(self) -> list[str]:
-        """One for each design: met, missed, or too uncertain to tell; a violated constraint is a miss."""
-        values, bars = (torch.as_tensor(part) for part in (self.designs.achieved, self.designs.error_bar))
-        told = self.target.verdicts(values, bars)
-        bad = [
-            status != Status.CONVERGED or bool(v)
-            for status, v in zip(self.designs.status, self.violations, strict=True)
-        ]
-        return ["missed" if worse else verdict for verdict, worse in zip(told, bad, strict=True)]
-
-    @property
-    def violations(self) -> list[list[str]]:
-        """What each design violates."""
-        if self.constraints is None:
-            return [[] for _ in range(len(self.designs))]
-        return [self.constraints.violations(structure) for structure in self.designs.structures]
-
-
-def write_report(path: Path, sections: Sequence[Reported]) -> None:
+def write_report(path: Path, sections: Sequence[Outcome]) -> None:
     """Write the page."""
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "microwright", "font.size": 10}):
         body = "\n".join(_section(section) for section in sections)
@@ -110,7 +62,7 @@ def _readable(target: Target) -> str:
     return text.replace("±", " ± ").replace("..", " to ")
 
 
-def _section(section: Reported) -> str:
+def _section(section: Outcome) -> str:
     parts = [
         f"<h2>{escape(_readable(section.target))}</h2>",
         *(f"<p>{escape(note)}</p>" for note in section.notes),
@@ -129,7 +81,7 @@ def _section(section: Reported) -> str:
 # ---------------------------------------------------------------------------------------------------- words and numbers
 
 
-def _facts(section: Reported) -> str:
+def _facts(section: Outcome) -> str:
     designs, verdicts = section.designs, section.verdicts
     apart = diversity(torch.as_tensor(designs.structures).double())["smallest_pixel_distance"]
     facts = [("meet the target, error bars included", f"{verdicts.count('met')} of {len(designs)}")]
@@ -139,7 +91,7 @@ def _facts(section: Reported) -> str:
     facts.append(("largest error bar", _bar(np.nanmax(designs.error_bar) if _any_bar(designs) else math.nan)))
     if section.changed is not None:
         facts.append(("pixels changed, average", _percent(100 * section.changed.mean())))
-    if section.constraints is not None and section.constraints.asked:
+    if section.constraints.asked:
         facts.append(("satisfy every constraint", f"{sum(not v for v in section.violations)} of {len(designs)}"))
     if len(designs) > 1:
         facts.append(("of the pixels differ between the two most alike", _percent(100 * apart)))
@@ -159,7 +111,7 @@ def _bar(value: float) -> str:
     return "not bounded" if math.isnan(value) else f"± {value:.2g}"
 
 
-def _gallery(section: Reported) -> str:
+def _gallery(section: Outcome) -> str:
     designs = section.designs
     cards = []
     for index, (structure, verdict) in enumerate(zip(designs.structures, section.verdicts, strict=True)):
@@ -197,7 +149,7 @@ def _flat(structure: np.ndarray) -> np.ndarray:
     return np.block([[tiles[0], tiles[1]], [tiles[2], tiles[3]]]).astype(bool)
 
 
-def _table(section: Reported) -> str:
+def _table(section: Outcome) -> str:
     designs = section.designs
     names = [item.name for item in designs.properties]
     head = ["", *names, "error bar", "error %", "fraction"]
@@ -213,7 +165,7 @@ def _table(section: Reported) -> str:
     )
 
 
-def _row(section: Reported, index: int) -> str:
+def _row(section: Outcome, index: int) -> str:
     designs = section.designs
     rep = designs.rep[index]
     cells = [str(index), *(f"{value:.6g}" for value in designs.achieved[index])]
@@ -229,11 +181,11 @@ def _row(section: Reported, index: int) -> str:
     return f'<tr>{body}<td class="text">{escape(told)}</td></tr>'
 
 
-def _provenance(section: Reported) -> str:
+def _provenance(section: Outcome) -> str:
     designs = section.designs
     content = {
         "target": section.target.spec(),
-        "constraints": section.constraints.spec() if section.constraints is not None else None,
+        "constraints": section.constraints.spec() if section.constraints.asked else None,
         "solver": designs.solver,
         "method": designs.method,
         "seed": designs.seed,
@@ -254,7 +206,7 @@ def _provenance(section: Reported) -> str:
 # ---------------------------------------------------------------------------------------------------- plots
 
 
-def _figures(section: Reported) -> list[tuple[str, Figure]]:
+def _figures(section: Outcome) -> list[tuple[str, Figure]]:
     """Every plot that there are data for, with its caption."""
     plots = [
         (
@@ -300,7 +252,7 @@ def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _achieved(section: Reported, column: int, goal: Goal) -> Figure:
+def _achieved(section: Outcome, column: int, goal: Goal) -> Figure:
     item = section.designs.properties[column]
     figure, axes = _axes("design", item.name if item.unit == "1" else f"{item.name} / {item.unit}")
     order = np.arange(len(section.designs))
@@ -313,7 +265,7 @@ def _achieved(section: Reported, column: int, goal: Goal) -> Figure:
     bars = np.nan_to_num(section.designs.error_bar[:, column])
     axes.errorbar(order, section.designs.achieved[:, column], bars, fmt="o", color=BLUE, ms=3.5, lw=1, zorder=3)
     if goal.kind is Kind.VALUE:
-        axes.axhline(goal.value, color=BLUE, lw=0.6, zorder=1)
+        axes.axhline(goal.accepted[0] + goal.margin, color=BLUE, lw=0.6, zorder=1)
     return figure
 
 
@@ -327,7 +279,7 @@ def _band(axes: Axes, low: float | None, high: float | None) -> None:
         axes.axhline(high, color=BLUE, lw=1, ls="--")
 
 
-def _history(section: Reported) -> Figure:
+def _history(section: Outcome) -> Figure:
     figure, axes = _axes("solver calls per design", "misfit")
     n = len(section.rounds[0].misfit)
     calls = [entry.calls / n for entry in section.rounds]
@@ -337,7 +289,7 @@ def _history(section: Reported) -> Figure:
     return figure
 
 
-def _tolerance(tolerances: Tolerances, section: Reported) -> Figure:
+def _tolerance(tolerances: Tolerances, section: Outcome) -> Figure:
     item = section.designs.properties[0]
     figure, axes = _axes(f"change of {item.name}" + ("" if item.unit == "1" else f" / {item.unit}"), "")
     for row, changes in enumerate(tolerances.changes.values()):
@@ -351,7 +303,7 @@ def _tolerance(tolerances: Tolerances, section: Reported) -> Figure:
     return figure
 
 
-def _two_point(section: Reported) -> Figure:
+def _two_point(section: Outcome) -> Figure:
     figure, axes = _axes("distance / pixels", "two-point correlation")
     if section.training is not None:
         curves = _radial(section.training)

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microwright.design.refinement import solve_in_parts
+from microwright.design.targets import Goal, Kind, Target
 from microwright.physics.property import Property, Solution, Solver
 from microwright.structures.random_fields import gaussian_filter
 
@@ -108,6 +109,11 @@ class SpreadSolver(Solver):
             Property(f"{p.name}_spread", p.unit, f"change of {p.name} under ±1 pixel") for p in solver.properties
         ]
         self.properties = (*solver.properties, *spreads)
+
+    def steadied(self, target: Target) -> Target:
+        """The target with the smallest spread of each solved property as one more goal."""
+        names = [item.name for item in self.solver.properties if item.name in target.properties]
+        return Target((*target.goals, *(Goal(f"{name}_spread", Kind.MINIMISE) for name in names)))
 
     def solve(self, structures: Float[Tensor, "batch *grid"]) -> Solution:
         """The inner solver's properties and their spreads; the worst status and residual of the three solves."""
