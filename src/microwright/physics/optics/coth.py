@@ -58,8 +58,8 @@ def coth_rational(negative: float, positive: float, tolerance: float) -> CothRat
 
 
 def _rounded(bound: float) -> float:
-    """The next power of √2, at least 1/4."""
-    return 2.0 ** (math.ceil(2 * math.log2(max(bound, 0.25))) / 2)
+    """The next power of the fourth root of 2, at least 1/4."""
+    return 2.0 ** (math.ceil(4 * math.log2(max(bound, 0.25))) / 4)
 
 
 @lru_cache(maxsize=256)

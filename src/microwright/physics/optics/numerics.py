@@ -57,5 +57,9 @@ class RcwaNumerics:
 
     @property
     def coth_tolerance(self) -> float:
-        """Relative error allowed to the rational approximation of y coth y."""
-        return 2e-7 if self.precision == "single" else 1e-12
+        """Relative error allowed to the rational approximation of y coth y.
+
+        It is reached by the highest evanescent orders, which hardly matter: 1e-4 was measured to move no share of the
+        power by more than rounding in single precision does.
+        """
+        return 1e-4 if self.precision == "single" else 1e-10

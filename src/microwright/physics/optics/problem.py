@@ -24,7 +24,7 @@ from microwright.physics.property import check_structures
 
 #: the spectrum of X reaches above the largest K² by this factor, on dielectric pixel images with indices up to 4.5
 #: (tested)
-_DIELECTRIC_MARGIN = 1.6
+_DIELECTRIC_MARGIN = 1.3
 
 
 @dataclass(frozen=True)
