@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from microwright.cli import data, generate
+from microwright.cli.bench import bench_app
 from microwright.cli.design import design_command
 from microwright.cli.label import label_command
 from microwright.cli.simulate import simulate_command
@@ -35,6 +36,7 @@ app.command("label")(label_command)
 app.command("simulate")(simulate_command)
 app.add_typer(generate.app, name="generate")
 app.add_typer(data.app, name="data")
+app.add_typer(bench_app, name="bench")
 
 
 def run() -> None:

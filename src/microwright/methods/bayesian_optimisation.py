@@ -14,6 +14,7 @@ import math
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -30,6 +31,7 @@ from microwright.methods.recipes import Recipe
 from microwright.methods.target_search import Evaluations, SearchSettings, TargetSearch, sobol_points
 from microwright.methods.workspace import Workspace
 from microwright.physics.catalogue import solver_from_spec
+from microwright.physics.property import Solver
 from microwright.representations.gan import GanRepresentation
 
 NAME = "bayesian-optimisation"
@@ -142,6 +144,17 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
         InputError: ``data`` is 3-D, has no solver to label new structures with, or more than one property.
     """
     representation, solver, origin = generator_stage(recipe, workspace, data)
+    return from_generator(representation, solver, origin, recipe, workspace)
+
+
+def from_generator(
+    representation: GanRepresentation, solver: Solver, origin: dict[str, Any], recipe: Recipe, workspace: Workspace
+) -> BayesianOptimisation:
+    """The method on a generator that is trained already: solve the response surface, and write ``workspace.model``.
+
+    Raises:
+        InputError: the solver has more than one property.
+    """
     if len(solver.properties) != 1:
         names = ", ".join(item.name for item in solver.properties)
         raise InputError(f"data: {NAME} searches for one property, the set has {names}; label it with one of them")

@@ -11,19 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from microwright.data.labelling import label
 from microwright.data.store import LabelledSet
 from microwright.inverters.mdn import MixtureDensityNetwork
-from microwright.inverters.mdn_training import train_mdn
 from microwright.methods.base import LatentMethod
-from microwright.methods.card import ModelCard, PartCard, property_cards
+from microwright.methods.card import ModelCard
+from microwright.methods.decoded import images_for, train_decoded
 from microwright.methods.recipes import Recipe
-from microwright.methods.workspace import Workspace, check_images
-from microwright.physics.catalogue import solver_from_spec
+from microwright.methods.workspace import Workspace
 from microwright.physics.property import Solver
 from microwright.representations.gan import GanRepresentation
 from microwright.representations.gan_training import train_gan
@@ -46,23 +40,7 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
     """
     representation, solver, origin = generator_stage(recipe, workspace, data)
     source = GeneratorSource(representation, workspace.seed + 1, {"structures": origin})
-    labels = label(source, solver, workspace.folder / "labels.zarr", recipe.labels, **workspace.labelling)
-    inverter, metrics = _trained_inverter(recipe, workspace, labels)
-    used = labels.usable()
-    card = ModelCard(
-        method=NAME,
-        version="",
-        properties=property_cards(solver.properties, torch.as_tensor(labels.properties[used])),
-        grid=representation.grid,
-        solver=solver.spec(),
-        representation=PartCard(kind="gan", config=representation.config()),
-        inverter=PartCard(kind="mdn", config={"components": recipe.components}),
-        training={"recipe": recipe.name, "seed": workspace.seed, "structures": origin, "data": labels.fingerprint()},
-        metrics=metrics,
-    )
-    method = LatentMethod(card, representation, inverter)
-    method.save(workspace.model)
-    return method
+    return train_decoded(NAME, representation, source, solver, recipe, workspace, origin, {})
 
 
 def generator_stage(
@@ -73,7 +51,7 @@ def generator_stage(
     Raises:
         InputError: ``data`` is 3-D, or has no solver to label new structures with.
     """
-    structures, solver, origin = _given(data) if data is not None else _made(recipe, workspace.seed)
+    structures, solver, origin = images_for(NAME, recipe, workspace, data)
     representation = seeded(workspace.seed, lambda: GanRepresentation(structures.shape[-1]))
 
     def train() -> dict[str, float]:
@@ -82,29 +60,6 @@ def generator_stage(
 
     workspace.kept("generator", representation, train)
     return representation, solver, origin
-
-
-def _made(recipe: Recipe, seed: int) -> tuple[Float[Tensor, "n x y"], Solver, dict[str, Any]]:
-    source = recipe.source(seed)
-    return source.samples(0, recipe.structures).structures, recipe.solver(), source.spec()
-
-
-def _given(data: LabelledSet) -> tuple[Float[Tensor, "n x y"], Solver, dict[str, Any]]:
-    check_images(data, NAME)
-    return torch.as_tensor(data.structures[:]).float(), solver_from_spec(data.solver), {"set": data.fingerprint()}
-
-
-def _trained_inverter(
-    recipe: Recipe, workspace: Workspace, labels: LabelledSet
-) -> tuple[MixtureDensityNetwork, dict[str, float]]:
-    used = labels.usable()
-    latents = torch.as_tensor(labels.latents[used]).flatten(1)
-    properties = torch.as_tensor(labels.properties[used]).float()
-    inverter = seeded(
-        workspace.seed, lambda: MixtureDensityNetwork(properties.shape[1], latents.shape[1], recipe.components)
-    )
-    metrics = train_mdn(inverter, properties, latents, recipe.mdn, workspace.trainer("mdn"), workspace.seed)
-    return inverter, metrics
 
 
 def build(card: ModelCard) -> LatentMethod:

@@ -1,17 +1,25 @@
 """VQ-VAE + mixture density network (Kilic et al. 2023): a quantised autoencoder that physics helps to train.
 
-The autoencoder learns from the structures and, through the differentiable solver, from their property; the mixture
-density network learns its latents before quantisation, which are quantised when they are decoded.
+The autoencoder learns from the structures and, through the differentiable solver, from their property. The mixture
+density network learns the latents before quantisation, which are quantised when they are decoded. Where the paper pairs
+a latent with the property of the structure that was encoded, here the property of its reconstruction is solved: that is
+what the latent will decode to.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from microwright.data.sources import ArraySource
 from microwright.data.store import LabelledSet
 from microwright.methods.base import LatentMethod
 from microwright.methods.card import ModelCard
-from microwright.methods.encoded import TrainingSet, build_encoded, train_encoded
+from microwright.methods.decoded import images_for, train_decoded
+from microwright.methods.encoded import build_encoded, encoded
 from microwright.methods.recipes import Recipe
 from microwright.methods.workspace import Workspace
 from microwright.physics.optics import RcwaSolver
@@ -26,22 +34,34 @@ NAME = "vqvae-mdn"
 def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None) -> LatentMethod:
     """Train the method and write it to ``workspace.model``.
 
+    Args:
+        recipe: sizes and settings.
+        workspace: where the stages go and on what they run.
+        data: a labelled set whose structures and solver are used in place of the recipe's family and cell.
+
     Raises:
-        InputError: ``data`` is 3-D, has no solver, or has too few usable samples; vector-quantize-pytorch is missing.
+        InputError: ``data`` is 3-D, or has no solver; vector-quantize-pytorch is missing.
     """
+    structures, solver, origin = images_for(NAME, recipe, workspace, data)
+    representation = seeded(workspace.seed, lambda: VqVaeRepresentation(structures.shape[-1], recipe.vqvae_shape))
 
-    def fit(known: TrainingSet) -> tuple[VqVaeRepresentation, dict[str, float]]:
-        size = known.structures.shape[-1]
-        representation = seeded(workspace.seed, lambda: VqVaeRepresentation(size, recipe.vqvae_shape))
-        solver = coarser(known.solver, recipe.vqvae.harmonics)
+    def fit() -> dict[str, float]:
+        fast = coarser(solver, recipe.vqvae.harmonics)
+        options = workspace.trainer("vqvae")
+        return train_vqvae(representation, structures, fast, recipe.vqvae, options, workspace.seed)
 
-        def train_it() -> dict[str, float]:
-            options = workspace.trainer("vqvae")
-            return train_vqvae(representation, known.structures, solver, recipe.vqvae, options, workspace.seed)
+    metrics = workspace.kept("vqvae", representation, fit)
+    source = reconstructions(representation, structures, {"reconstructions of": origin})
+    return train_decoded(NAME, representation, source, solver, recipe, workspace, origin, metrics)
 
-        return representation, workspace.kept("vqvae", representation, train_it)
 
-    return train_encoded(NAME, fit, recipe.mdn, recipe, workspace, data)
+def reconstructions(
+    representation: VqVaeRepresentation, structures: Float[Tensor, "n x y"], origin: dict[str, object]
+) -> ArraySource:
+    """What the autoencoder makes of ``structures``, with the latents before quantisation."""
+    latents = encoded(representation, structures)
+    decoded = torch.cat([representation.structures(part) for part in latents.split(256)])
+    return ArraySource(decoded.to(torch.uint8).numpy(), origin, latents.numpy())
 
 
 def coarser(solver: Solver, harmonics: int) -> Solver:

@@ -40,8 +40,8 @@ class VqVaeShape:
     downsamplings: int = 5
     embedding: int = 2
     codes: int = 64
-    width: int = 16
-    widest: int = 128
+    width: int = 8
+    widest: int = 64
     decay: float = 0.99
 
     @property

@@ -44,14 +44,14 @@ class VqVaeTraining:
         steps_per_epoch: steps between checkpoints.
     """
 
-    steps: int = 5000
+    steps: int = 1500
     batch: int = 128
     learning_rate: float = 3e-4
     reconstruction: float = 0.1
     absorption: float = 1.2
     codebook: float = 1.2
     commitment: float = 0.25
-    harmonics: int = 49
+    harmonics: int = 25
     steps_per_epoch: int = 50
 
 

@@ -1,0 +1,86 @@
+"""``microwright bench``: the papers' tables made again."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from microwright.bench.absorption import (
+    METHODS,
+    AbsorptionBench,
+    check_methods,
+    claims,
+    histories,
+    method_rows,
+    scale_named,
+    table_rows,
+)
+from microwright.bench.absorption_page import (
+    draw_coverage,
+    draw_designs,
+    draw_history,
+    markdown_table,
+    metrics_table,
+    write_csv,
+    write_page,
+)
+from microwright.bench.results import write_results
+from microwright.cli.design import DEFAULT_MODEL
+from microwright.methods.bayesian_optimisation import NAME as SEARCH
+from microwright.methods.gan_mdn import NAME as GAN_MDN
+
+bench_app = typer.Typer(no_args_is_help=True, help="Make the tables of the papers again.")
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Make the tables of the papers again."""
+
+
+@bench_app.command("absorption")
+def absorption_command(
+    data: Annotated[str, typer.Option(help="data-1 (96 × 96) or data-2 (64 × 64).")] = "data-2",
+    scale: Annotated[str, typer.Option(help="smoke or full.")] = "smoke",
+    out: Annotated[Path, typer.Option(help="Folder that gets results/ and docs/.")] = Path("bench"),
+    models: Annotated[Path, typer.Option(help="Folder that keeps models and measurements.")] = Path("bench-models"),
+    methods: Annotated[str, typer.Option(help="Methods to measure, separated by commas.")] = ",".join(METHODS),
+    labels: Annotated[int | None, typer.Option(help="Labelled structures, instead of the recipe's number.")] = None,
+    workers: Annotated[int, typer.Option(help="Local labelling processes.")] = 1,
+) -> None:
+    """Every 2-D method on optical absorption; run the same command again to continue one that was stopped."""
+    chosen, names = scale_named(scale, data), [name.strip() for name in methods.split(",")]
+    if labels is not None:
+        chosen = replace(chosen, recipe=replace(chosen.recipe, labels=labels))
+    check_methods(names)
+    console = Console()
+    shipped = {GAN_MDN: DEFAULT_MODEL} if (data, scale) == ("data-2", "full") and DEFAULT_MODEL.exists() else {}
+    run = AbsorptionBench(data, chosen, models / f"{data}-{scale}", shipped, workers, console.print)
+    measured = [run.measure(name) for name in names]
+    table, beyond = table_rows(data, measured), method_rows(run, measured)
+    console.print(markdown_table(table), metrics_table(beyond), sep="\n\n")
+    results, docs = out / "results", out / "docs"
+    docs.mkdir(parents=True, exist_ok=True)
+    notes = run.notes(names)
+    rows = [{"kind": "table", **row} for row in table] + [{"kind": "method", **row} for row in beyond]
+    rows += [{"kind": "seed", **row} for item in measured for row in item.rows]
+    goals = claims(data, table) if scale == "full" else []
+    path = write_results(f"absorption-{data}", _command(), rows, goals, notes, folder=results)
+    write_csv(results / f"absorption-{data}.csv", table)
+    draw_designs(docs / f"absorption-{data}-designs.png", run, names)
+    draw_coverage(
+        docs / f"absorption-{data}-coverage.png", {item.name: item.coverage for item in measured if item.coverage}
+    )
+    if SEARCH in names:
+        draw_history(docs / f"absorption-{data}-history.png", histories(run), chosen.recipe.search.initial)
+    write_page(docs / "absorption-methods.md", sorted(results.glob("absorption-*.json")))
+    console.print(f"written to {path} and {docs / 'absorption-methods.md'}")
+
+
+def _command() -> str:
+    return "microwright " + shlex.join(sys.argv[1:])
