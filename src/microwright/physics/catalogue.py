@@ -18,6 +18,7 @@ from microwright.physics.property import Solver
 #: ``engine`` of a spec -> module and class, which has ``from_spec``
 ENGINES = {
     "rcwa": ("microwright.physics.optics", "RcwaSolver"),
+    "rcwa-spectrum": ("microwright.physics.optics.spectrum", "SpectralSolver"),
     "staggered": ("microwright.physics.optics.staggered", "StaggeredSolver"),
     "elasticity": ("microwright.physics.elasticity", "ElasticSolver"),
     "conduction": ("microwright.physics.conduction", "ConductionSolver"),
@@ -31,7 +32,7 @@ def solver_from_spec(spec: dict[str, Any]) -> Solver:
         InputError: no such engine, or a spec that its engine does not understand.
     """
     engine = spec.get("engine")
-    if engine not in ENGINES:
+    if not isinstance(engine, str) or engine not in ENGINES:
         raise InputError(f"solver: unknown engine {engine!r}; this version has {', '.join(ENGINES)}")
     try:
         return _engine(engine).from_spec(spec)
