@@ -74,6 +74,12 @@ def test_a_stack_is_a_volume_unless_images_are_needed(tmp_path):
     assert read_structures(tmp_path / "images.npy", dimensions=3).structures.shape == (1, 4, 5, 6)
 
 
+def test_a_vti_volume_is_no_batch_of_images(tmp_path):
+    write_structures(tmp_path / "a.vti", named(drawn(1, 4, 5, 6)))
+    with pytest.raises(InputError, match="structures of 2 axes were expected"):
+        read_structures(tmp_path / "a.vti", dimensions=2)
+
+
 def test_vti_keeps_the_pixel_size(tmp_path):
     content = StructureSet(drawn(1, 3, 4, 5), ("a",), (0.1, 0.25, 2.0))
     write_structures(tmp_path / "a.vti", content)

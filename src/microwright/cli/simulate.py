@@ -73,20 +73,16 @@ def simulate_all(solver: Solver, content: StructureSet, tolerance: float | None)
 def result_table(solver: Solver, content: StructureSet, solution: Solution) -> Table:
     """The first structures with their values."""
     table = Table(caption=_caption(len(content.names)), caption_justify="left")
-    table.add_column("structure")
-    for described in solver.properties:
-        table.add_column(described.name if described.unit == "1" else f"{described.name} / {described.unit}")
-        table.add_column("error bar")
-    table.add_column("phase fraction")
-    table.add_column("status")
+    headings = [p.name if p.unit == "1" else f"{p.name} / {p.unit}" for p in solver.properties]
+    for heading in ("structure", *headings, "fraction", "status"):
+        table.add_column(heading, overflow="fold")
     for index, name in enumerate(content.names[:ROWS]):
         numbers = zip(solution.values[index].tolist(), solution.error_bar[index].tolist(), strict=True)
-        cells = [cell for value, bar in numbers for cell in (f"{value:.6g}", "unknown" if bar != bar else f"{bar:.1e}")]
+        cells = [f"{value:.6g} ± {'unknown' if bar != bar else f'{bar:.1g}'}" for value, bar in numbers]
         status = Status(int(solution.status[index]))
         remedy = f" ({status.remedy})" if status.remedy else ""
-        table.add_row(
-            name, *cells, f"{content.structures[index].mean():.4f}", status.name.lower().replace("_", " ") + remedy
-        )
+        said = status.name.lower().replace("_", " ") + remedy
+        table.add_row(name, *cells, f"{content.structures[index].mean():.4f}", said)
     return table
 
 

@@ -48,12 +48,14 @@ class RawImages:
         dimensions: grid axes of one structure, as the format has it where it can mean both.
         spacing: as in ``StructureSet``.
         names: one per structure, where the format has names.
+        countable: whether the first axis may count structures, where the caller needs one axis less.
     """
 
     values: NDArray[Any]
     dimensions: int
     spacing: tuple[float, ...] | None = None
     names: tuple[str, ...] | None = None
+    countable: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def as_structures(path: Path, raw: RawImages, dimensions: int | None) -> Structu
     """
     wanted = dimensions or min(raw.dimensions, raw.values.ndim)
     values = raw.values[None] if raw.values.ndim == wanted else raw.values
-    if wanted not in (2, 3) or values.ndim != wanted + 1 or 0 in values.shape:
+    batched = raw.values.ndim > wanted
+    if wanted not in (2, 3) or values.ndim != wanted + 1 or 0 in values.shape or (batched and not raw.countable):
         needed = "two or three" if dimensions is None else str(dimensions)
         raise InputError(f"{path}: shape {raw.values.shape}, structures of {needed} axes were expected; reshape it")
     names = raw.names or _numbered(path.stem, len(values))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tifffile
@@ -29,15 +32,13 @@ def read_png(path: Path, reading: Reading) -> RawImages:
 
 def read_tiff(path: Path, reading: Reading) -> RawImages:
     """One image, or a stack, which is a volume whose first axis counts the pages."""
-    with reading_errors(path, "TIFF"), tifffile.TiffFile(path) as file:
+    with reading_errors(path, "TIFF"), _quiet(), tifffile.TiffFile(path) as file:
         if not file.pages:
             raise InputError(f"{path}: a TIFF file without a page; give one with an image")
-        page = file.pages.first
-        reading.check_size(path, (len(file.pages), *page.shape), page.dtype.itemsize if page.dtype else 8)
-        pages = [np.asarray(p.asarray()) for p in file.pages]
-    if len({p.shape for p in pages}) != 1:
-        raise InputError(f"{path}: pages of different sizes; save pages of one size")
-    images = np.stack([_grey(p) if p.shape[-1] in (3, 4) and p.ndim == 3 else p for p in pages])
+        first = file.pages.first
+        reading.check_size(path, (len(file.pages), *first.shape), first.dtype.itemsize if first.dtype else 8)
+        pages = [_page(path, cast(tifffile.TiffPage, page), first.shape, reading) for page in file.pages]
+        images = np.stack(pages)
     return RawImages(images[0] if len(images) == 1 else images, 3)
 
 
@@ -86,6 +87,32 @@ def write_tiff(path: Path, structures: NDArray[np.uint8]) -> None:
 def natural_order(path: Path) -> list[Any]:
     """Key that puts image-2 before image-10."""
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _page(path: Path, page: tifffile.TiffPage, shape: tuple[int, ...], reading: Reading) -> NDArray[Any]:
+    """The values of a page, after a look at what decoding it would take: a broken page can promise anything."""
+    if page.shape != shape:
+        raise InputError(f"{path}: pages of different sizes, {page.shape} and {shape}; save pages of one size")
+    reading.check_size(path, (len(page.dataoffsets), *page.chunks), 1)
+    if len(page.dataoffsets) > page.size:
+        raise InputError(f"{path}: a page of {page.size} pixels in {len(page.dataoffsets)} pieces; save it again")
+    values = np.asarray(page.asarray())
+    return _grey(values) if values.ndim == 3 and values.shape[-1] in (3, 4) else values
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """tifffile logs each oddity of a broken file; what matters ends in an exception of ours."""
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
 
 
 def _read_one(path: Path, reading: Reading) -> NDArray[Any]:

@@ -65,7 +65,7 @@ def read_vti(path: Path, reading: Reading) -> RawImages:
     volume = values.reshape(shapes[name][::-1]).transpose(2, 1, 0)
     if volume.shape[2] == 1:
         return RawImages(volume[..., 0], 2, spacing[:2])
-    return RawImages(volume, 3, spacing)
+    return RawImages(volume, 3, spacing, countable=False)
 
 
 def write_vti(path: Path, structures: NDArray[np.uint8], spacing: tuple[float, ...] | None) -> None:
