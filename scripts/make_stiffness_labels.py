@@ -26,17 +26,18 @@ ENTRIES = ("C11", "C21", "C31", "C22", "C32", "C33")
 SHIPPED = Path(__file__).parents[1] / "src/microwright/data/shipped/filtered_noise_stiffness.npz"
 
 
-def label(scratch: Path, properties: Sequence[str]) -> None:
-    """Solve every chunk that is not in ``scratch`` yet."""
+def label(scratch: Path, properties: Sequence[str], chunks: int | None) -> None:
+    """Solve the chunks that are not in ``scratch`` yet, at most ``chunks`` of them."""
     torch.set_num_threads(1)
     scratch.mkdir(parents=True, exist_ok=True)
     structures = FilteredNoiseSet()
     solver = ElasticSolver(properties=tuple(properties))
-    for start in range(0, structures.size, len(FILTERS)):
+    starts = range(0, structures.size, len(FILTERS))
+    missing = [start for start in starts if not chunk_path(scratch, properties, start).exists()]
+    for start in missing[:chunks]:
         path = chunk_path(scratch, properties, start)
-        if not path.exists():
-            label_chunk(path, structures, solver, range(start, min(start + len(FILTERS), structures.size)))
-            print(path.name, flush=True)
+        label_chunk(path, structures, solver, range(start, min(start + len(FILTERS), structures.size)))
+        print(path.name, flush=True)
 
 
 def label_chunk(path: Path, structures: FilteredNoiseSet, solver: ElasticSolver, indices: Sequence[int]) -> None:
@@ -76,9 +77,10 @@ def main() -> None:
     parser.add_argument("action", choices=("label", "ship"))
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--properties", nargs="+", default=["C11"])
+    parser.add_argument("--chunks", type=int, help="stop after so many chunks")
     arguments = parser.parse_args()
     if arguments.action == "label":
-        label(arguments.scratch, arguments.properties)
+        label(arguments.scratch, arguments.properties, arguments.chunks)
     else:
         ship(arguments.scratch)
 
