@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
 
-from microwright.design.targets import PHASE_FRACTION, Goal, Kind
+from microwright.design.targets import PHASE_FRACTION, Goal, Kind, read_toml
 from microwright.errors import InputError
 
 SYMMETRIES = ("none", "mirror_x", "mirror_y", "mirror_xy", "rotation_180", "rotation_90")
@@ -98,11 +99,13 @@ class Constraints:
         """Refuse sizes and symmetries that the grid cannot hold.
 
         Raises:
-            InputError: a feature or gap as wide as the cell, a rotation by 90° of a grid that is not square.
+            InputError: a feature or gap wider than a third of the cell, a rotation by 90° of a grid that is not square.
         """
         widest = max(self.smallest_feature_px, self.smallest_gap_px)
-        if self.smallest_feature_px + self.smallest_gap_px > min(grid):
-            raise InputError(f"constraint: a feature or gap of {widest} px does not fit a cell of {grid}; ask for less")
+        if 3 * widest > min(grid):
+            raise InputError(
+                f"constraint: a feature or gap of {widest} px is more than a third of a cell of {grid}; ask for less"
+            )
         if self.symmetry == "rotation_90" and grid[0] != grid[1]:
             raise InputError(f"constraint symmetry rotation_90: needs a square grid, got {grid}; choose rotation_180")
         if round(self.phase_fraction[1] * np.prod(grid)) < np.ceil(self.phase_fraction[0] * np.prod(grid) - 1e-9):
@@ -567,3 +570,18 @@ def _applied(phase: ndarray, constraints: Constraints, moves: list[Move]) -> nda
     # what two neighbouring discs held together is held by none once both are gone
     moved = opened(moved.reshape(phase.shape), constraints.smallest_feature_px, constraints.periodic)
     return ~opened(~moved, constraints.smallest_gap_px, constraints.periodic)
+
+
+def constraints_of_file(text: str, given: Constraints) -> Constraints:
+    """``given``, with the table ``constraints`` of a target's TOML file over it; ``text`` as for ``parse_target``.
+
+    Raises:
+        InputError: unknown keys, or values that ``Constraints`` refuses.
+    """
+    if not text.strip().endswith(".toml"):
+        return given
+    table = read_toml(Path(text.strip())).get("constraints", {})
+    known = set(asdict(given))
+    if not isinstance(table, dict) or set(table) - known:
+        raise InputError(f"target file {text.strip()}: table constraints may hold {', '.join(sorted(known))} only")
+    return Constraints.from_spec({**given.spec(), **table})

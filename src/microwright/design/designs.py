@@ -37,6 +37,8 @@ class Designs:
         method: name of the method that proposed.
         seed: seed of the draw.
         seconds: wall time of each stage.
+        request: what was asked for, as JSON: goals, constraints, wanted error bar.
+        remarks: further columns of the table, one entry for each structure, for instance its verdict.
     """
 
     properties: tuple[Property, ...]
@@ -49,6 +51,8 @@ class Designs:
     method: str
     seed: int
     seconds: dict[str, float] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
+    remarks: dict[str, list[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -81,7 +85,8 @@ class Designs:
             for name in ("target", "achieved", "error_bar", "status"):
                 file[name] = getattr(self, name)
             file.attrs["properties"] = json.dumps([{"name": p.name, "unit": p.unit} for p in self.properties])
-            file.attrs["solver"] = json.dumps(self.solver)
+            for name in ("solver", "request", "remarks"):
+                file.attrs[name] = json.dumps(getattr(self, name))
             file.attrs["method"] = self.method
             file.attrs["seed"] = self.seed
             file.attrs["version"] = microwright.__version__
@@ -92,11 +97,12 @@ class Designs:
         header = ["index", *names, *(f"{n}_error_bar" for n in names), *(f"{n}_rep_percent" for n in names)]
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow([*header, "phase_fraction", "status"])
+            writer.writerow([*header, "phase_fraction", "status", *self.remarks])
             for index in range(len(self)):
                 numbers = [*self.achieved[index], *self.error_bar[index], *self.rep[index], self.phase_fraction[index]]
                 label = Status(int(self.status[index])).name.lower()
-                writer.writerow([index, *(f"{value:.8g}" for value in numbers), label])
+                remarks = [column[index] for column in self.remarks.values()]
+                writer.writerow([index, *(f"{value:.8g}" for value in numbers), label, *remarks])
 
 
 def read_designs(path: Path) -> Designs:
@@ -109,6 +115,7 @@ def read_designs(path: Path) -> Designs:
         with h5py.File(path, "r") as file:
             arrays = {name: file[name][()] for name in ("structures", "target", "achieved", "error_bar", "status")}
             attributes = {name: file.attrs[name] for name in ("properties", "solver", "method", "seed")}
+            told = {name: json.loads(file.attrs.get(name, "{}")) for name in ("request", "remarks")}
     except (OSError, KeyError) as error:
         raise InputError(
             f"designs: {path} cannot be read ({error}); give a designs.h5 that this program wrote"
@@ -120,4 +127,5 @@ def read_designs(path: Path) -> Designs:
         method=str(attributes["method"]),
         seed=int(attributes["seed"]),
         **arrays,
+        **told,
     )

@@ -39,7 +39,7 @@ from microwright.design.refinement import (
     refine,
     solve_in_parts,
 )
-from microwright.design.targets import PHASE_FRACTION, Target
+from microwright.design.targets import PHASE_FRACTION, Kind, Target
 from microwright.design.tolerance import SpreadSolver, tolerances
 from microwright.errors import InputError
 from microwright.methods.base import Proposals
@@ -53,6 +53,8 @@ DRAWN, DRAWN_CONSTRAINED = 1.4, 4.0
 COMPARED = 100
 #: rounds of refinement against certified values
 CERTIFIED_ROUNDS = 4
+#: goals for the phase fraction that are constraints at the same time
+BOUNDS = (Kind.RANGE, Kind.AT_LEAST, Kind.AT_MOST)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,20 @@ class Request:
     certify: float | None = None
     robust: bool = False
     fabrication: bool = False
+
+
+def direct_designs(designer: Designer, request: Request) -> Outcome:
+    """The method's own samples, verified, judged by the request's target and constraints.
+
+    Raises:
+        InputError: as ``exact_designs``.
+    """
+    work = _Work(designer, request, None)
+    work.check()
+    designs = replace(designer, solver=work.solver).design(request.target, request.count, request.seed)
+    notes = [str(item) for item in work.reached]
+    outcome = Outcome(request.target, designs, constraints=work.constraints, notes=notes)
+    return _with_remarks(replace(outcome, training=training_structures(designer.method.card, COMPARED)), request)
 
 
 def exact_designs(designer: Designer, request: Request, progress: Progress | None = None) -> Outcome:
@@ -128,7 +144,7 @@ class _Work:
 
     def __init__(self, designer: Designer, request: Request, progress: Progress | None) -> None:
         self.designer, self.request, self.progress = designer, request, progress
-        self.target, self.constraints = request.target, request.constraints
+        self.target, self.constraints = request.target, _kept(request.target, request.constraints)
         self.solver = solver_for_target(designer.solver, request.target)
         self.seconds: dict[str, float] = {}
         self.rounds: list[Round] = []
@@ -139,8 +155,6 @@ class _Work:
         if self.request.count < 1:
             raise InputError(f"count: {self.request.count} structures cannot be designed; ask for at least 1")
         self.target.check_precision(precision_of(self.solver))
-        if self.constraints.phase_fraction != (0.0, 1.0):
-            Target((*self.target.goals, self.constraints.fraction_goal()))
         self.constraints.check_grid(tuple(self.designer.method.card.grid))
         refuse_impossible(self.reached)
 
@@ -172,7 +186,19 @@ class _Work:
         proposals = self.designer.propose(self.target, drawn, self.request.seed)
         if not self.constraints.asked:
             return proposals
-        return replace(proposals, structures=repair(proposals.structures, self.constraints))
+        return replace(proposals, structures=self._repaired(proposals.structures))
+
+    def _repaired(self, structures: Float[Tensor, "n *grid"]) -> Float[Tensor, "m *grid"]:
+        """Repaired structures, until enough of them satisfy: the rest would never be looked at."""
+        enough = int(np.ceil(DRAWN * self.request.count)) * (2 if self.request.robust else 1)
+        mended: list[Tensor] = []
+        satisfied = 0
+        for structure in structures.split(1):
+            mended.append(repair(structure, self.constraints))
+            satisfied += not self.constraints.violations(mended[-1][0])
+            if satisfied == enough:
+                break
+        return torch.cat(mended)
 
     def _preference(self, structures: Float[Tensor, "n *grid"]) -> list[int]:
         """Satisfying structures first; the order of the draw otherwise."""
@@ -277,7 +303,7 @@ class _Work:
     def _outcome(self, refined: Refined) -> Outcome:
         analysed = self.request.fabrication and not self.interrupted
         seed, workers = self.request.seed, self._workers
-        return Outcome(
+        outcome = Outcome(
             target=self.target,
             designs=self._record(refined),
             start=refined.start_values.numpy(),
@@ -289,6 +315,7 @@ class _Work:
             notes=[str(item) for item in self.reached] + self._shortfall(refined),
             interrupted=self.interrupted,
         )
+        return _with_remarks(outcome, self.request)
 
     def _record(self, refined: Refined) -> Any:
         designer = replace(self.designer, solver=self.solver)
@@ -312,6 +339,34 @@ class _Work:
 
 
 # ---------------------------------------------------------------------------------------------------- rows of results
+
+
+def _kept(target: Target, constraints: Constraints) -> Constraints:
+    """The constraints with the target's bounds on the phase fraction among them.
+
+    Raises:
+        InputError: bounds that exclude each other.
+    """
+    if PHASE_FRACTION not in target.properties or target[PHASE_FRACTION].kind not in BOUNDS:
+        return constraints
+    both = Target((target[PHASE_FRACTION], constraints.fraction_goal()))[PHASE_FRACTION]
+    return replace(constraints, phase_fraction=both.accepted)
+
+
+def _with_remarks(outcome: Outcome, request: Request) -> Outcome:
+    """The designs with what was asked for and each one's verdict, so that their file says it by itself."""
+    asked = {
+        "target": request.target.spec(),
+        "constraints": outcome.constraints.spec(),
+        "wanted_error_bar": request.certify,
+    }
+    remarks: dict[str, list[Any]] = {
+        "verdict": outcome.verdicts,
+        "violations": ["; ".join(found) for found in outcome.violations],
+    }
+    if outcome.changed is not None:
+        remarks["changed_percent"] = [round(100 * float(share), 4) for share in outcome.changed]
+    return replace(outcome, designs=replace(outcome.designs, request=asked, remarks=remarks))
 
 
 def _rows(refined: Refined, which: Sequence[int]) -> Refined:

@@ -6,8 +6,9 @@ polygons of layer 1, the cell's outline lies on layer 0, and one user unit is on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import gdstk
 import numpy as np
@@ -58,22 +59,20 @@ def export(folder: Path, designs: Designs, formats: Sequence[str]) -> list[Path]
 
 def _write(path: Path, structure: UInt8[np.ndarray, "*grid"], designs: Designs) -> None:
     if path.suffix == ".gds":
-        write_gds(path, structure, period_of(designs))
+        write_gds(path, structure, period_of_spec(designs.solver))
     else:
         write_structures(path, StructureSet(structure[None], (path.stem,)), replace=True)
 
 
-def period_of(designs: Designs) -> float:
-    """Period of the optical cell that the designs were solved in, nm.
+def period_of_spec(solver: Mapping[str, Any]) -> float:
+    """Period of the optical cell in a solver's spec, nm.
 
     Raises:
         InputError: a solver without a period.
     """
-    cell = designs.solver.get("cell", {})
+    cell = solver.get("cell", {})
     if "period_nm" not in cell:
-        raise InputError(
-            "export: gds needs a length, but the solver of these designs has no period; choose another format"
-        )
+        raise InputError("lengths in nm need a period, but this solver has none; give pixels, or another export format")
     return float(cell["period_nm"])
 
 
