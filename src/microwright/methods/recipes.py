@@ -55,12 +55,12 @@ class Recipe:
     family: RandomFieldFamily = field(default_factory=RandomFieldFamily)
     gan: GanTraining = field(default_factory=GanTraining)
     mdn: MdnTraining = field(default_factory=MdnTraining)
-    pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=15))
+    pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=4))
     vqvae_shape: VqVaeShape = field(default_factory=VqVaeShape)
     vqvae: VqVaeTraining = field(default_factory=VqVaeTraining)
     search: SearchSettings = field(default_factory=SearchSettings)
     components: int = 40
-    numerics: RcwaNumerics = field(default_factory=lambda: RcwaNumerics(harmonics=121))
+    numerics: RcwaNumerics = field(default_factory=lambda: RcwaNumerics(harmonics=169))
 
     def source(self, seed: int) -> RandomFieldSource:
         """The family's structures."""

@@ -208,7 +208,7 @@ SILVER_670 = complex(0.04767, 4.56583)
 
 
 def default_cell() -> OpticalCell:
-    """Halide perovskite patterned against air on silver: 670 nm light, period 800 nm, thickness 115 nm, unpolarised.
+    """Halide perovskite patterned against air on silver: 670 nm light, period 850 nm, thickness 130 nm, unpolarised.
 
     Chosen by measurement (docs/default-cell.md): absorption spans the papers' targets and depends on the shape more
     than on the phase fraction. Sources of the indices: ``PEROVSKITE_670`` (Phillips et al. 2015) and ``SILVER_670``
@@ -216,8 +216,8 @@ def default_cell() -> OpticalCell:
     """
     return OpticalCell(
         wavelength_nm=670.0,
-        period_nm=800.0,
-        layers=(PatternedLayer(115.0, index_low=1.0, index_high=PEROVSKITE_670),),
+        period_nm=850.0,
+        layers=(PatternedLayer(130.0, index_low=1.0, index_high=PEROVSKITE_670),),
         superstrate=1.0,
         substrate=SILVER_670,
     )
