@@ -146,7 +146,8 @@ silver (P. B. Johnson and R. W. Christy, Phys. Rev. B 6, 4370, 1972), both at a 
 absorbs moderately, so that a pattern decides how much of the light is lost. Structures come from Gaussian random fields
 with a spectral density of mean {mean:g} and standard deviation {std} (k' units) and a phase fraction of {fraction}.
 
-Measured by `python benchmarks/default_cell.py` ([results](../results/default-cell.json)), with {formulation}'s formulation:
+Measured by `python benchmarks/default_cell.py` ([results](../results/default-cell.json)), in {formulation}'s
+formulation:
 
 {distributions}
 
@@ -155,9 +156,9 @@ shape matters. The fine and the coarse families stand beside it for comparison.
 
 ## How many harmonics
 
-The distance of the value at N harmonics from the value at N = {reference} in Li's formulation, over {structures} structures
-of the shipped family. The shipped fidelity is N = {shipped}; it is the fidelity of the labels and of a quick verification,
-not of a certificate (see [certification](certification.md)).
+The distance of the value at N harmonics from the value at N = {reference} in Li's formulation, over {structures}
+structures of the shipped family. The shipped fidelity is N = {shipped}; it is the fidelity of the labels and of a
+quick verification, not of a certificate (see [certification](certification.md)).
 
 ![Distance to the finest value against harmonics](default-cell.png)
 

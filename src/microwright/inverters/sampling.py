@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import MixtureSameFamily
+from torch.distributions import Independent, MixtureSameFamily
 
 from microwright.errors import InputError
 
@@ -15,7 +15,9 @@ MOST_ROUNDS = 200
 def draw(mixture: MixtureSameFamily, count: int, generator: torch.Generator) -> Float[Tensor, "count latent"]:
     """``count`` draws from a single mixture (batch of one); each draw takes a component of its own."""
     component = torch.multinomial(mixture.mixture_distribution.probs[0], count, replacement=True, generator=generator)
-    gaussians = mixture.component_distribution.base_dist
+    components = mixture.component_distribution
+    assert isinstance(components, Independent)
+    gaussians = components.base_dist
     noise = torch.randn((count, gaussians.loc.shape[-1]), generator=generator)
     return gaussians.loc[0, component] + gaussians.scale[0, component] * noise
 

@@ -23,7 +23,7 @@ import microwright
 from microwright.errors import InputError
 from microwright.physics.property import Property
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 
 class PropertyCard(BaseModel):

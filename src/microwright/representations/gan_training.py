@@ -13,6 +13,7 @@ from pathlib import Path
 import lightning
 import torch
 from jaxtyping import Float
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -92,7 +93,7 @@ class _GanModule(lightning.LightningModule):
             + self.settings.collapse_weight * collapse_loss(fake_features)
         )
 
-    def _step(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _step(self, optimiser: LightningOptimizer, loss: Tensor) -> None:
         optimiser.zero_grad()
         self.manual_backward(loss)
         optimiser.step()
