@@ -25,10 +25,9 @@ from microwright.design.refinement import RefinementNumerics
 from microwright.design.report import write_report
 from microwright.design.targets import PHASE_FRACTION, Target, parse_target
 from microwright.errors import InputError
-from microwright.methods import load_method
+from microwright.methods import SHIPPED, load_method
 from microwright.structures.files.output import check_output, fresh_output
 
-SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
 DEFAULT_MODEL = SHIPPED / "gan-mdn-data-2"
 INTERRUPTED = 130
 

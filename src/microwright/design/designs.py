@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,11 @@ class Designs:
         """Minimum, average and standard deviation of REP, as the papers' tables have them."""
         rep = self.worst_rep
         return {"min_rep": float(rep.min()), "average_rep": float(rep.mean()), "std_rep": float(rep.std())}
+
+    def subset(self, indices: Int[np.ndarray, "m"]) -> Designs:
+        """The designs at ``indices``, in that order."""
+        arrays = ("structures", "achieved", "error_bar", "status")
+        return replace(self, **{name: getattr(self, name)[indices] for name in arrays})
 
     def write_hdf5(self, path: Path) -> None:
         """Write the file that holds everything."""

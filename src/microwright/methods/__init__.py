@@ -14,6 +14,9 @@ from microwright.methods.card import ModelCard, read_card
 from microwright.methods.recipes import Recipe
 from microwright.methods.workspace import Workspace, request_of
 
+#: trained models that come with the package
+SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
+
 
 @dataclass(frozen=True)
 class MethodEntry:
@@ -52,6 +55,18 @@ def load_method(folder: Path) -> Method:
     return method
 
 
+def load_shipped(name: str) -> Method:
+    """The model called ``name`` that comes with the package, for instance ``"gan-mdn-data-2"``.
+
+    Raises:
+        InputError: no such model.
+    """
+    if not (SHIPPED / name).is_dir():
+        there = ", ".join(sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()))
+        raise InputError(f"model: no '{name}' comes with the package; choose {there}")
+    return load_method(SHIPPED / name)
+
+
 def train_method(name: str, recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None) -> Method:
     """Train the method called ``name``, continuing a killed training of the same request."""
     entry = method_named(name)
@@ -60,4 +75,14 @@ def train_method(name: str, recipe: Recipe, workspace: Workspace, data: Labelled
         return entry.train(recipe, workspace, data)
 
 
-__all__ = ["METHODS", "Method", "MethodEntry", "Proposals", "load_method", "method_named", "train_method"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "MethodEntry",
+    "Proposals",
+    "SHIPPED",
+    "load_method",
+    "load_shipped",
+    "method_named",
+    "train_method",
+]
