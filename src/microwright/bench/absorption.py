@@ -40,6 +40,7 @@ from microwright.methods.bayesian_optimisation import from_generator
 from microwright.methods.encoded import encoded
 from microwright.methods.gan_mdn import NAME as GAN_MDN
 from microwright.methods.recipes import RECIPES, Recipe, recipe_named
+from microwright.methods.vqvae_mdn import NAME as VQVAE_MDN
 from microwright.methods.workspace import Workspace, request_of
 from microwright.physics.property import Solver
 from microwright.representations.base import EncodingRepresentation
@@ -73,8 +74,8 @@ class Scale:
     search_seeds: tuple[int, ...] = (0,)
     count: int = 30
     coverage_targets: tuple[float, ...] = tuple(round(0.30 + 0.01 * step, 2) for step in range(51))
-    coverage_count: int = 10
-    held_out: int = 300
+    coverage_count: int = 5
+    held_out: int = 150
     draws: int = 200
     known: int = 2000
 
@@ -96,8 +97,17 @@ def scale_named(name: str, data: str) -> Scale:
 
 def _smoke(data: str) -> Scale:
     """Everything once, as little of it as there can be."""
+    full, smoke = recipe_named(data), RECIPES["smoke"]
     recipe = replace(
-        RECIPES["smoke"], size=recipe_named(data).size, numerics=replace(RECIPES["smoke"].numerics, harmonics=25)
+        smoke,
+        size=full.size,
+        family=full.family,
+        labels=64,
+        numerics=replace(smoke.numerics, harmonics=25),
+        gan=replace(smoke.gan, steps=20),
+        mdn=replace(smoke.mdn, epochs=10),
+        pixel_mdn=replace(smoke.pixel_mdn, epochs=1),
+        search=replace(smoke.search, initial=12, iterations=4),
     )
     return Scale(
         recipe,
@@ -181,7 +191,8 @@ class AbsorptionBench:
 
     def _train(self, name: str, folder: Path) -> None:
         workspace = Workspace(folder, workers=self.workers, progress=False)
-        if name == GAN_MDN:
+        if name in (GAN_MDN, VQVAE_MDN):
+            # these label what they make themselves
             train_method(name, self.scale.recipe, workspace)
         elif name == SEARCH:
             generator = self.method(GAN_MDN)
@@ -233,17 +244,15 @@ class AbsorptionBench:
     def designs(self, name: str, target: float, seed: int) -> Designs | None:
         """The verified designs, from the folder where they are there; None where the method refuses the target."""
         method = self.method(name)
-        place = self.folder / "designs" / f"{name}-{method.card.weights_sha256[:12]}-{target:g}-{seed}"
+        place = self.folder / "designs" / f"{name}-{method.card.weights_sha256[:12]}" / f"{target:g}-seed-{seed}"
         if refused(method, target):
             return None
-        if not place.with_suffix(".h5").exists():
+        if not (place / "designs.h5").exists():
             made = Designer(method, self.solver).design(Target.value(PROPERTY, target), self.scale.count, seed)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.with_suffix(".json").write_text(json.dumps(made.seconds))
-            made.write_hdf5(place.with_suffix(".h5"))
-        return replace(
-            read_designs(place.with_suffix(".h5")), seconds=json.loads(place.with_suffix(".json").read_text())
-        )
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "seconds.json").write_text(json.dumps(made.seconds))
+            made.write_hdf5(place / "designs.h5")
+        return replace(read_designs(place / "designs.h5"), seconds=json.loads((place / "seconds.json").read_text()))
 
     def _training_seconds(self, name: str) -> float | None:
         path = self.folder / name / "seconds.json"
@@ -293,8 +302,9 @@ class AbsorptionBench:
         notes = [
             f"{scale.count} structures for each target, {len(scale.seeds)} seeds of the draw, one training each. "
             f"Labelled and verified by RCWA at {numerics.harmonics} harmonics ({numerics.formulation}, "
-            f"{numerics.precision} precision). Every method but the GAN's two learnt from {len(family.usable())} "
-            "labelled random fields.",
+            f"{numerics.precision} precision). PCA and pixels learnt from {len(family.usable())} labelled random fields, "
+            f"the quantised autoencoder from {recipe.structures} random fields and {recipe.labels} labelled "
+            "reconstructions.",
             f"The optimiser ran {len(scale.search_seeds)} seed of {recipe.search.initial} Sobol points, shared by the "
             f"targets, and {recipe.search.iterations} further solves for each target; its row is over the "
             f"{scale.count} nearest of all that it solved, and its coverage was not run.",

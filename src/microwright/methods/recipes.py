@@ -55,7 +55,7 @@ class Recipe:
     family: RandomFieldFamily = field(default_factory=RandomFieldFamily)
     gan: GanTraining = field(default_factory=GanTraining)
     mdn: MdnTraining = field(default_factory=MdnTraining)
-    pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=4))
+    pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=10))
     vqvae_shape: VqVaeShape = field(default_factory=VqVaeShape)
     vqvae: VqVaeTraining = field(default_factory=VqVaeTraining)
     search: SearchSettings = field(default_factory=SearchSettings)

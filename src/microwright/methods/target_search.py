@@ -49,10 +49,10 @@ class SearchSettings:
 
     initial: int = 250
     iterations: int = 400
-    refit_every: int = 25
+    refit_every: int = 50
     restarts: int = 4
-    candidates: int = 128
-    ascent: int = 30
+    candidates: int = 64
+    ascent: int = 15
 
 
 @dataclass(frozen=True)
