@@ -368,7 +368,7 @@ def _check_part(name: str, values: NDArray[Any] | None, shape: tuple[int, ...]) 
     if values is None or values.shape != shape:
         found = None if values is None else values.shape
         raise InputError(f"{name}: expected shape {shape} for this chunk, got {found}; give one row per sample")
-    if name == "structures" and not np.isin(values, (0, 1)).all():
+    if name == "structures" and not ((values == 0) | (values == 1)).all():
         raise InputError("structures: a labelled set holds 0/1 alone; binarise them first")
 
 

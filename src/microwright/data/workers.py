@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -108,7 +109,13 @@ def _local(workers: int) -> Iterator[Client]:
     with (
         tempfile.TemporaryDirectory(prefix="microwright-") as scratch,
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0", local_directory=scratch
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=":0",
+            local_directory=scratch,
+            # a worker that is slow to leave is no news to the user
+            silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
     ):
