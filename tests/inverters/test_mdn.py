@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from microwright.errors import InputError
 from microwright.inverters.mdn import SMALLEST_SIGMA, MixtureDensityNetwork
 from microwright.inverters.mdn_training import MdnTraining, train_mdn
-from microwright.inverters.sampling import draw, draw_inside
+from microwright.inverters.sampling import draw, draw_inside, tempered
 from microwright.training import TrainerOptions, seeded
 
 
@@ -49,6 +49,17 @@ def test_draws_have_the_moments_of_the_mixture():
     error = mixture.stddev[0] / 40000**0.5
     assert ((drawn.mean(0) - mixture.mean[0]).abs() < 5 * error).all()
     assert torch.allclose(drawn.std(0), mixture.stddev[0], rtol=0.03)
+
+
+@given(temperature=st.floats(0.1, 2))
+def test_temperature_scales_the_components_and_nothing_else(temperature):
+    with torch.no_grad():
+        mixture = network(latent=2)(torch.tensor([[0.0]]))
+    narrower = tempered(mixture, temperature)
+    one, other = (m.component_distribution.base_dist for m in (mixture, narrower))
+    assert torch.allclose(other.scale, one.scale * temperature)
+    assert torch.equal(other.loc, one.loc)
+    assert torch.equal(narrower.mixture_distribution.probs, mixture.mixture_distribution.probs)
 
 
 def test_draws_outside_the_box_are_drawn_again_not_clipped():

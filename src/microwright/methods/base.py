@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from microwright.errors import InputError
 from microwright.inverters.mdn import MixtureDensityNetwork
-from microwright.inverters.sampling import draw, draw_inside
+from microwright.inverters.sampling import draw, draw_inside, tempered
 from microwright.methods.card import ModelCard, load_weights, write_model
 from microwright.physics.property import Property
 from microwright.representations.base import Representation
@@ -94,7 +94,7 @@ class LatentMethod(Method):
         self, target: Float[Tensor, "p"], count: int, generator: torch.Generator
     ) -> Float[Tensor, "count *latent"]:
         """Draws from p(z | target), inside the latent box where there is one."""
-        mixture = self.inverter(target[None].float())
+        mixture = tempered(self.inverter(target[None].float()), self.card.temperature)
         box = self.representation.latent_box
         flat = draw(mixture, count, generator) if box is None else draw_inside(mixture, count, generator, *box)
         return flat.reshape(count, *self.representation.latent_shape)

@@ -53,7 +53,7 @@ class PartCard(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """Everything about a model but its weights."""
+    """Everything about a model but its weights; ``temperature`` scales the inverter's σ when it is drawn from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,6 +65,7 @@ class ModelCard(BaseModel):
     solver: dict[str, Any]
     representation: PartCard
     inverter: PartCard
+    temperature: float = 1.0
     training: dict[str, Any]
     metrics: dict[str, float]
     weights_sha256: str = ""

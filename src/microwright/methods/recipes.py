@@ -45,13 +45,14 @@ class Recipe:
         vqvae: settings of the quantised autoencoder's training.
         search: settings of the Bayesian optimisation.
         components: Gaussians of the mixture.
+        temperature: factor on the Gaussians' σ when latents are drawn; the papers have 1.
         numerics: fidelity of the labels.
     """
 
     name: str
     size: int
     structures: int = 5000
-    labels: int = 8000
+    labels: int = 14000
     family: RandomFieldFamily = field(default_factory=RandomFieldFamily)
     gan: GanTraining = field(default_factory=GanTraining)
     mdn: MdnTraining = field(default_factory=MdnTraining)
@@ -60,6 +61,7 @@ class Recipe:
     vqvae: VqVaeTraining = field(default_factory=VqVaeTraining)
     search: SearchSettings = field(default_factory=SearchSettings)
     components: int = 40
+    temperature: float = 0.5
     numerics: RcwaNumerics = field(default_factory=lambda: RcwaNumerics(harmonics=169))
 
     def source(self, seed: int) -> RandomFieldSource:
