@@ -2,9 +2,9 @@
 
     python benchmarks/direct.py
 
-Five targets, thirty structures each, five seeds, verified at the fidelity that the model was labelled with, drawn at the
-model's own temperature and at 1, which is how the paper draws. Published figures (Yang et al. 2021, Table 1, Data-II)
-stand beside ours.
+Five targets, thirty structures each, five seeds, verified at the fidelity that the model was labelled with, drawn at
+the model's own temperature and at 1, which is how the paper draws. Published figures (Yang et al. 2021, Table 1,
+Data-II) stand beside ours.
 """
 
 from __future__ import annotations
