@@ -23,6 +23,15 @@ from tests.data.cheap import CHUNK, COUNT, SOURCE, CheapSolver, FaultySolver, Mo
 
 REPOSITORY = Path(__file__).parents[2]
 
+#: a scheduler with one worker in one process, which says its address
+CLUSTER = """
+import time
+from distributed import LocalCluster
+cluster = LocalCluster(1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0")
+print(cluster.scheduler_address, flush=True)
+time.sleep(60)
+"""
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> LabelledSet:
@@ -150,6 +159,24 @@ def test_another_set_is_not_overwritten(undisturbed, tmp_path):
 def test_a_set_in_use_is_refused(undisturbed):
     with undisturbed.locked(), pytest.raises(InputError, match="being written by process"):
         label(SOURCE, CheapSolver(), undisturbed.path, COUNT, chunk=CHUNK)
+
+
+def test_a_scheduler_that_goes_away_ends_in_one_line(undisturbed, scheduler, tmp_path):
+    """SIGKILL of scheduler and worker in the middle; another scheduler finishes the set."""
+    process = subprocess.Popen([sys.executable, "-c", CLUSTER], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    address = process.stdout.readline().strip()
+
+    def kill_in_the_middle(done: int, total: int) -> None:
+        if done >= 3 * CHUNK:
+            process.kill()
+
+    path = tmp_path / "set.zarr"
+    work = {"chunk": CHUNK, "scheduler": address, "progress": kill_in_the_middle}
+    with pytest.raises(InputError, match="went away in the middle"):
+        label(SOURCE, CheapSolver(seconds=0.1), path, COUNT, **work)
+    process.wait()
+    assert 3 <= LabelledSet.open(path).done.sum() < LabelledSet.open(path).header.chunks
+    assert_equal_sets(undisturbed, label(SOURCE, CheapSolver(), path, COUNT, chunk=CHUNK, scheduler=scheduler))
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path):

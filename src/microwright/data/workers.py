@@ -52,7 +52,7 @@ def connected(scheduler: str | None, workers: int, timeout: float) -> Iterator[C
     Raises:
         InputError: the scheduler does not answer or has no worker within ``timeout`` seconds, or goes away.
     """
-    with _local(workers) if scheduler is None else _remote(scheduler, timeout) as client:
+    with _quiet(), _local(workers) if scheduler is None else _remote(scheduler, timeout) as client:
         try:
             client.wait_for_workers(1, timeout=timeout)
         except TimeoutError as error:
@@ -75,7 +75,7 @@ def run_tasks(client: Client, state: Callable[[Any], Any], tasks: Iterable[Any],
             yield value
     except (CancelledError, OSError) as error:
         raise InputError(
-            f"scheduler: went away in the middle of the work ({error}); start it, then run the command again to go on"
+            "scheduler: went away in the middle of the work; start it, then run the same command again to go on"
         ) from error
     except KilledWorker as error:
         raise InputError(f"workers: died again and again ({error}); look for lack of memory") from error
@@ -105,6 +105,20 @@ def _forget(client: Client, name: str) -> None:
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask logs lost connections with their tracebacks; what matters to the user ends in one line of ours."""
+    handlers = logging.getLogger("distributed").handlers
+    levels = [handler.level for handler in handlers]
+    try:
+        for handler in handlers:
+            handler.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for handler, level in zip(handlers, levels, strict=True):
+            handler.setLevel(level)
+
+
+@contextmanager
 def _local(workers: int) -> Iterator[Client]:
     with (
         tempfile.TemporaryDirectory(prefix="microwright-") as scratch,
@@ -114,8 +128,6 @@ def _local(workers: int) -> Iterator[Client]:
             processes=True,
             dashboard_address=":0",
             local_directory=scratch,
-            # a worker that is slow to leave is no news to the user
-            silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
     ):
