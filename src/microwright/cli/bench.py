@@ -51,12 +51,15 @@ def absorption_command(
     models: Annotated[Path, typer.Option(help="Folder that keeps models and measurements.")] = Path("bench-models"),
     methods: Annotated[str, typer.Option(help="Methods to measure, separated by commas.")] = ",".join(METHODS),
     labels: Annotated[int | None, typer.Option(help="Labelled structures, instead of the recipe's number.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds of the draw, instead of the scale's number.")] = None,
     workers: Annotated[int, typer.Option(help="Local labelling processes.")] = 1,
 ) -> None:
     """Every 2-D method on optical absorption; run the same command again to continue one that was stopped."""
     chosen, names = scale_named(scale, data), [name.strip() for name in methods.split(",")]
     if labels is not None:
         chosen = replace(chosen, recipe=replace(chosen.recipe, labels=labels))
+    if seeds is not None:
+        chosen = replace(chosen, seeds=tuple(range(seeds)))
     check_methods(names)
     console = Console()
     shipped = {GAN_MDN: DEFAULT_MODEL} if (data, scale) == ("data-2", "full") and DEFAULT_MODEL.exists() else {}

@@ -79,6 +79,7 @@ def train_decoded(
         inverter=PartCard(kind="mdn", config={"components": recipe.components}),
         training={"recipe": recipe.name, "seed": workspace.seed, "structures": origin, "data": labels.fingerprint()},
         metrics={**metrics, **own},
+        temperature=recipe.temperature,
     )
     method = LatentMethod(card, representation, inverter)
     method.save(workspace.model)
