@@ -30,7 +30,13 @@ from torch import Tensor
 from microwright.errors import InputError
 from microwright.physics.optics.cell import OpticalCell
 from microwright.physics.optics.rcwa import RcwaNumerics, RcwaSolver
-from microwright.physics.optics.staggered import GAP_SHARE, ITERATION_SHARE, StaggeredNumerics, StaggeredSolver
+from microwright.physics.optics.staggered import (
+    GAP_SHARE,
+    ITERATION_SHARE,
+    PROPERTIES,
+    StaggeredNumerics,
+    StaggeredSolver,
+)
 from microwright.physics.property import Solution, Status, check_structures
 
 #: share of the difference between Laurent's and Li's rules that the error of Li's may reach
@@ -97,6 +103,11 @@ def certify(
     ladder = _Ladder(cell, properties, replace(effort, harmonics=carried or effort.harmonics[:1]), structures.shape[-1])
     with torch.no_grad():
         return ladder.climb(structures, tolerance, ladder.start(structures))
+
+
+def certifiable(cell: OpticalCell, properties: tuple[str, ...]) -> bool:
+    """Whether the second engine has these properties of this cell."""
+    return len(cell.patterned) == 1 and cell.channels == 1 and set(properties) <= set(PROPERTIES)
 
 
 def observed_order(

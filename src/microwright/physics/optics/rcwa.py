@@ -68,6 +68,16 @@ class RcwaSolver(Solver):
             self._problems[device] = guarded_problem(self.cell, self.numerics, patterns)
         return self._problems[device]
 
+    def certify(self, structures: Float[Tensor, "batch x y"], tolerance: float) -> Solution:
+        """Values that the staggered engine vouches for, see ``certify``; the plain solution where it cannot."""
+        # imported late: certification is built on this engine
+        from microwright.physics.optics.certify import certifiable, certify
+
+        names = tuple(p.name for p in self.properties)
+        if certifiable(self.cell, names):
+            return certify(self.cell, names, structures, tolerance)
+        return super().certify(structures, tolerance)
+
     def spec(self) -> dict[str, Any]:
         return {
             "engine": "rcwa",
