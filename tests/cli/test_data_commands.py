@@ -63,6 +63,14 @@ def structures_of(path):
     return torch.as_tensor(read_structures(path).structures).float()
 
 
+def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path, capsys):
+    path = tmp_path / "a[bold]b.vti"
+    generate(path, "--count", 1, "--grid", "4x4x4")
+    assert str(path) in capsys.readouterr().out
+    assert run("simulate", path, "--property", "k11") == 0
+    assert "a[bold]b" in capsys.readouterr().out
+
+
 def test_a_tolerance_tightens_the_error_bar(tmp_path):
     generate(tmp_path / "a.vti", "--count", 1, "--grid", "6x6x6")
     bars = []

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from microwright.cli.options import Dimensions, Force
+from microwright.cli.progress import say
 from microwright.data.importing import Layout, import_set
 
 app = typer.Typer(help="Labelled sets of your own data.", no_args_is_help=True)
@@ -30,4 +30,4 @@ def import_command(
     layout = Layout(structures_dataset, properties_dataset, latents_dataset, property_name, dimensions)
     labelled = import_set(path, out, table=properties, layout=layout, replace=force)
     grid = "x".join(map(str, labelled.grid))
-    Console().print(f"{len(labelled)} samples of {grid} with {', '.join(labelled.property_names)} written to {out}")
+    say(f"{len(labelled)} samples of {grid} with {', '.join(labelled.property_names)} written to {out}")

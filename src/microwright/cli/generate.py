@@ -7,10 +7,9 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from microwright.cli.options import Force, Seed, parse_grid, parse_parameter
-from microwright.cli.progress import sample_bar
+from microwright.cli.progress import sample_bar, say
 from microwright.data.sources import FilteredNoiseSource, RandomFieldSource, Source
 from microwright.errors import InputError
 from microwright.structures.files import named, write_structures
@@ -85,4 +84,4 @@ def _write(source: Source, count: int, out: Path, force: bool) -> None:
             structures[start:stop] = source.samples(start, stop).structures.numpy()
             report(stop, count)
     write_structures(out, named(structures), replace=force)
-    Console().print(f"{count} structures of {'x'.join(map(str, source.grid))} written to {out}")
+    say(f"{count} structures of {'x'.join(map(str, source.grid))} written to {out}")

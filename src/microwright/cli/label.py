@@ -8,7 +8,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from microwright.cli.options import (
     Dataset,
@@ -21,7 +20,7 @@ from microwright.cli.options import (
     chosen_dimensions,
     chosen_solver,
 )
-from microwright.cli.progress import sample_bar
+from microwright.cli.progress import sample_bar, say
 from microwright.data.labelling import label
 from microwright.data.sources import ArraySource
 from microwright.data.store import LabelledSet
@@ -60,7 +59,7 @@ def label_command(
             progress=report,
         )
     usable = len(labelled.usable())
-    Console().print(f"{usable} of {len(labelled)} samples converged, written to {out}")
+    say(f"{usable} of {len(labelled)} samples converged, written to {out}")
 
 
 def read_source(path: Path, dataset: str | None, dimensions: int | None) -> ArraySource:

@@ -1,4 +1,4 @@
-"""Progress bars."""
+"""What commands say while they work and when they are done."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ def sample_bar(title: str) -> Iterator[Callback]:
         yield report
     finally:
         bar.stop()
+
+
+def say(text: str) -> None:
+    """One line on the output stream, as it is: neither wrapped nor read as markup, whatever a path contains."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)

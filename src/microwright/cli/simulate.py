@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from microwright.cli.options import (
@@ -20,7 +21,7 @@ from microwright.cli.options import (
     chosen_dimensions,
     chosen_solver,
 )
-from microwright.cli.progress import sample_bar
+from microwright.cli.progress import sample_bar, say
 from microwright.data.labelling import solve_each
 from microwright.errors import InputError
 from microwright.physics.property import Solution, Solver, Status
@@ -55,7 +56,7 @@ def simulate_command(
     if out is not None:
         with fresh_output(out, force) as draft:
             write_results(draft, engine, content, solution)
-        Console().print(f"written to {out}")
+        say(f"written to {out}")
 
 
 def simulate_all(solver: Solver, content: StructureSet, tolerance: float | None) -> Solution:
@@ -82,7 +83,7 @@ def result_table(solver: Solver, content: StructureSet, solution: Solution) -> T
         status = Status(int(solution.status[index]))
         remedy = f" ({status.remedy})" if status.remedy else ""
         said = status.name.lower().replace("_", " ") + remedy
-        table.add_row(name, *cells, f"{content.structures[index].mean():.4f}", said)
+        table.add_row(escape(name), *cells, f"{content.structures[index].mean():.4f}", said)
     return table
 
 
