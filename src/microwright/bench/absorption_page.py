@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from microwright.bench.absorption import AbsorptionBench
+from microwright.bench.absorption import AbsorptionBench, Measured, histories
 from microwright.bench.metrics import MET_PERCENT
 from microwright.bench.published import TARGETS
 from microwright.data.store import LabelledSet
@@ -153,6 +153,17 @@ the interval's own level."""
 
 def _there(page: Path, data: str, name: str) -> bool:
     return (page.parent / f"absorption-{data}-{name}.png").exists()
+
+
+def draw_figures(folder: Path, bench: AbsorptionBench, measured: Sequence[Measured]) -> None:
+    """All pictures of the page."""
+    names = [item.name for item in measured]
+    draw_designs(folder / f"absorption-{bench.data}-designs.png", bench, names)
+    covered = {item.name: item.coverage for item in measured if item.coverage}
+    draw_coverage(folder / f"absorption-{bench.data}-coverage.png", covered)
+    if SEARCH in names:
+        initial = bench.scale.recipe.search.initial
+        draw_history(folder / f"absorption-{bench.data}-history.png", histories(bench), initial)
 
 
 def draw_designs(path: Path, bench: AbsorptionBench, names: Sequence[str]) -> None:

@@ -14,25 +14,16 @@ from rich.console import Console
 from microwright.bench.absorption import (
     METHODS,
     AbsorptionBench,
+    Scale,
     check_methods,
     claims,
-    histories,
     method_rows,
     scale_named,
     table_rows,
 )
-from microwright.bench.absorption_page import (
-    draw_coverage,
-    draw_designs,
-    draw_history,
-    markdown_table,
-    metrics_table,
-    write_csv,
-    write_page,
-)
+from microwright.bench.absorption_page import draw_figures, markdown_table, metrics_table, write_csv, write_page
 from microwright.bench.results import write_results
 from microwright.cli.design import DEFAULT_MODEL
-from microwright.methods.bayesian_optimisation import NAME as SEARCH
 from microwright.methods.gan_mdn import NAME as GAN_MDN
 
 bench_app = typer.Typer(no_args_is_help=True, help="Make the tables of the papers again.")
@@ -52,37 +43,39 @@ def absorption_command(
     methods: Annotated[str, typer.Option(help="Methods to measure, separated by commas.")] = ",".join(METHODS),
     labels: Annotated[int | None, typer.Option(help="Labelled structures, instead of the recipe's number.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Seeds of the draw, instead of the scale's number.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Of the optimisation, instead of the recipe's.")] = None,
     workers: Annotated[int, typer.Option(help="Local labelling processes.")] = 1,
 ) -> None:
     """Every 2-D method on optical absorption; run the same command again to continue one that was stopped."""
-    chosen, names = scale_named(scale, data), [name.strip() for name in methods.split(",")]
-    if labels is not None:
-        chosen = replace(chosen, recipe=replace(chosen.recipe, labels=labels))
-    if seeds is not None:
-        chosen = replace(chosen, seeds=tuple(range(seeds)))
+    names = [name.strip() for name in methods.split(",")]
     check_methods(names)
+    chosen = changed(scale_named(scale, data), labels, seeds, iterations)
     console = Console()
     shipped = {GAN_MDN: DEFAULT_MODEL} if (data, scale) == ("data-2", "full") and DEFAULT_MODEL.exists() else {}
     run = AbsorptionBench(data, chosen, models / f"{data}-{scale}", shipped, workers, console.print)
     measured = [run.measure(name) for name in names]
     table, beyond = table_rows(data, measured), method_rows(run, measured)
     console.print(markdown_table(table), metrics_table(beyond), sep="\n\n")
-    results, docs = out / "results", out / "docs"
-    docs.mkdir(parents=True, exist_ok=True)
-    notes = run.notes(names)
     rows = [{"kind": "table", **row} for row in table] + [{"kind": "method", **row} for row in beyond]
     rows += [{"kind": "seed", **row} for item in measured for row in item.rows]
     goals = claims(data, table) if scale == "full" else []
-    path = write_results(f"absorption-{data}", _command(), rows, goals, notes, folder=results)
+    results, docs = out / "results", out / "docs"
+    docs.mkdir(parents=True, exist_ok=True)
+    path = write_results(f"absorption-{data}", _command(), rows, goals, run.notes(names), folder=results)
     write_csv(results / f"absorption-{data}.csv", table)
-    draw_designs(docs / f"absorption-{data}-designs.png", run, names)
-    draw_coverage(
-        docs / f"absorption-{data}-coverage.png", {item.name: item.coverage for item in measured if item.coverage}
-    )
-    if SEARCH in names:
-        draw_history(docs / f"absorption-{data}-history.png", histories(run), chosen.recipe.search.initial)
+    draw_figures(docs, run, measured)
     write_page(docs / "absorption-methods.md", sorted(results.glob("absorption-*.json")))
     console.print(f"written to {path} and {docs / 'absorption-methods.md'}")
+
+
+def changed(scale: Scale, labels: int | None, seeds: int | None, iterations: int | None) -> Scale:
+    """``scale`` with some of its numbers replaced."""
+    recipe = scale.recipe
+    if labels is not None:
+        recipe = replace(recipe, labels=labels)
+    if iterations is not None:
+        recipe = replace(recipe, search=replace(recipe.search, iterations=iterations))
+    return replace(scale, recipe=recipe, seeds=scale.seeds if seeds is None else tuple(range(seeds)))
 
 
 def _command() -> str:
