@@ -42,6 +42,10 @@ def _rows(designs: Designs) -> list[tuple[Designs, list[int]]]:
 
 
 def _draw(axis: Axes, designs: Designs, index: int) -> None:
+    axis.set_axis_on()
+    axis.set(xticks=[], yticks=[])
+    for spine in axis.spines.values():
+        spine.set(linewidth=0.4, color="0.5")
     axis.imshow(middle_slice(designs.structures[index]).T, cmap="gray_r", vmin=0, vmax=1, origin="lower")
     achieved = ", ".join(f"{value:.4g}" for value in designs.achieved[index])
     rep = designs.worst_rep[index]
