@@ -62,7 +62,7 @@ class Recipe:
     search: SearchSettings = field(default_factory=SearchSettings)
     components: int = 40
     temperature: float = 0.5
-    numerics: RcwaNumerics = field(default_factory=lambda: RcwaNumerics(harmonics=169))
+    numerics: RcwaNumerics = field(default_factory=RcwaNumerics)
 
     def source(self, seed: int) -> RandomFieldSource:
         """The family's structures."""

@@ -26,7 +26,7 @@ class RcwaNumerics:
         memory_mib: working memory that one chunk of a batch may take.
     """
 
-    harmonics: int = 225
+    harmonics: int = 169
     formulation: Formulation = "li"
     truncation: Truncation = "square"
     precision: Precision = "single"
