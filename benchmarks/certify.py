@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 from microwright.bench.results import Claim, write_results
 from microwright.methods.recipes import RECIPES
@@ -39,6 +41,8 @@ GRIDS = ("centres", "vertices")
 HARMONICS = (49, 121, 225, 361)
 SILICON = OpticalCell(600.0, 800.0, (PatternedLayer(200.0, 1.0, 4.5 + 0.3j),), substrate=1.5)
 SEED = 31
+#: imaginary part of the reference permittivity over |Δε|; 0: a reference without any loss
+LOSSES = (0.0, 0.05, 0.15, 0.45)
 
 
 def family(count: int) -> torch.Tensor:
@@ -118,6 +122,29 @@ def silicon_row(index: int, structure: torch.Tensor) -> dict[str, Any]:
     }
 
 
+def reference_row(index: int, _: torch.Tensor) -> dict[str, Any]:
+    """Iterations with another reference slab, on one structure: ε₀ = ε_low + 0.25 Δε + i loss |Δε|."""
+    name, cell = (("default cell", default_cell()), ("index 4.5", SILICON))[index // len(LOSSES)]
+    loss = LOSSES[index % len(LOSSES)]
+    layer = cell.layers[0]
+    assert isinstance(layer, PatternedLayer)
+    step = layer.index_high**2 - layer.index_low**2
+    reference = layer.index_low**2 + 0.25 * step + 1j * loss * abs(step)
+    if loss == 0:
+        reference = complex(reference.real, 0)
+    numerics = StaggeredNumerics(placement="centres", reference=reference, max_iterations=1000, value_tolerance=1e-9)
+    solution = StaggeredSolver(cell, numerics).solve(family(1))
+    return {
+        "kind": "reference",
+        "structure": index,
+        "cell": name,
+        "loss": loss,
+        "iterations": int(solution.iterations),
+        "residual": float(solution.residual),
+        "status": int(solution.status),
+    }
+
+
 def claims(rows: list[dict[str, Any]]) -> list[Claim]:
     certified, studied, silicon = (
         [row for row in rows if row["kind"] == kind] for kind in ("certified", "studied", "index 4.5")
@@ -180,7 +207,58 @@ def measured(counts: dict[str, int], kept: Path | None) -> list[dict[str, Any]]:
     return [known[kind, index] for kind, count in counts.items() for index in range(count)]
 
 
-KINDS = {"index 4.5": silicon_row, "certified": certified_row, "studied": studied_row}
+def plot_convergence(rows: list[dict[str, Any]], path: Path) -> None:
+    """Both engines over the unknowns per direction, one panel per studied structure."""
+    studied = [row for row in rows if row["kind"] == "studied"]
+    figure = Figure(figsize=(11, 6.2), layout="constrained")
+    axes = figure.subplots(2, math.ceil(len(studied) / 2), sharex=True)
+    for axis, row in zip(axes.flat, studied, strict=False):
+        orders, points = [n**0.5 for n in row["harmonics"]], [64, 128, 192]
+        axis.axhspan(row["limit"] - TOLERANCE, row["limit"] + TOLERANCE, color="0.88", label="limit ± 0.003")
+        axis.plot(orders, row["laurent"], "s--", color="tab:gray", markersize=4, label="dense, Laurent")
+        axis.plot(orders, row["li"], "o-", color="tab:blue", markersize=4, label="dense, Li")
+        axis.plot(points, row["centres"], "^:", color="tab:orange", markersize=4, label="staggered, centres")
+        axis.plot(points, row["vertices"], "v:", color="tab:red", markersize=4, label="staggered, vertices")
+        axis.plot(points, row["mean_of_grids"], "D-", color="black", markersize=4, label="staggered, mean")
+        axis.set_xscale("log")
+        axis.set_xticks([7, 11, 19, 64, 128, 192], ["7", "11", "19", "64", "128", "192"])
+        axis.minorticks_off()
+        axis.set_title(f"structure {row['structure']}", fontsize=10)
+    for axis in axes[-1]:
+        axis.set_xlabel("unknowns per direction: √N, or grid points")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("absorption")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=9)
+    figure.savefig(path, dpi=110)
+
+
+def plot_fast_engine(rows: list[dict[str, Any]], path: Path) -> None:
+    """What the fast engine is off by, with its bars, on all structures."""
+    certified = sorted((row for row in rows if row["kind"] == "certified"), key=lambda row: row["fast_121_error"])
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axis = figure.subplots()
+    place = range(len(certified))
+    axis.axhspan(-0.01, 0.01, color="0.9", label="± 0.01")
+    axis.errorbar(
+        place,
+        [row["fast_121_error"] for row in certified],
+        yerr=[row["fast_121_bar"] for row in certified],
+        fmt="o",
+        color="tab:blue",
+        ecolor="lightsteelblue",
+        markersize=4,
+        label="dense engine, Li, N = 121, and its bar",
+    )
+    axis.errorbar(
+        place, [0.0] * len(certified), yerr=[row["bar"] for row in certified], fmt=".", color="black", label="certified"
+    )
+    axis.set_xlabel("structures of the default cell's family, sorted")
+    axis.set_ylabel("absorption minus certified value")
+    axis.legend(fontsize=9)
+    figure.savefig(path, dpi=110)
+
+
+KINDS = {"index 4.5": silicon_row, "certified": certified_row, "studied": studied_row, "reference": reference_row}
 
 
 def main() -> None:
@@ -190,8 +268,15 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="file of finished rows, to go on from")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    counts = {"index 4.5": 2, "certified": arguments.structures, "studied": arguments.studied}
+    counts = {
+        "index 4.5": 2,
+        "certified": arguments.structures,
+        "studied": arguments.studied,
+        "reference": 2 * len(LOSSES),
+    }
     rows = measured(counts, arguments.rows)
+    plot_convergence(rows, Path("docs/certification-convergence.png"))
+    plot_fast_engine(rows, Path("docs/certification-fast-engine.png"))
     write_results(
         "optics-certified-default-cell",
         f"python -m benchmarks.certify --structures {arguments.structures} --studied {arguments.studied}",

@@ -234,7 +234,8 @@ def _restarted(
     scale = _norm(rhs).clamp_min(torch.finfo(rhs.real.dtype).tiny)
     none = torch.zeros(len(rhs), dtype=torch.bool, device=rhs.device)
     x = torch.zeros_like(rhs) if guess is None else guess.clone()
-    state = _Progress(x, rhs - apply(x), tolerance * scale, ~none, none.to(torch.int64), none, watch)
+    r = rhs.clone() if guess is None else rhs - apply(x)
+    state = _Progress(x, r, tolerance * scale, ~none, none.to(torch.int64), none, watch)
     last = torch.full_like(scale, torch.inf)
     while True:
         norm = _norm(state.r)

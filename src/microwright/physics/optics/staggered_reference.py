@@ -227,32 +227,48 @@ class Answer:
             rule: the Gauss points.
         """
         a, c = part.coefficients(permittivity)
-        q = len(rule.weights)
         integral, weights = depth * rule.integral.to(DOUBLE), depth * rule.weights.to(DOUBLE)
-        top, bottom = _across(around.reflected.fields), _across(around.transmitted.fields)
-        matrix = torch.zeros(len(a), 2 * q + 2, 2 * q + 2, dtype=DOUBLE)
-        matrix[:, : 2 * q, : 2 * q] = torch.eye(2 * q)
-        matrix[:, :q, q : 2 * q] = -a[:, None, None] * integral
-        matrix[:, q : 2 * q, :q] = -c[:, None, None] * integral
-        matrix[:, :q, 2 * q] = matrix[:, q : 2 * q, 2 * q + 1] = -1
-        matrix[:, 2 * q, 2 * q :] = top
-        matrix[:, 2 * q + 1, 2 * q :] = bottom
-        matrix[:, 2 * q + 1, q : 2 * q] = (bottom[:, 0] * a)[:, None] * weights
-        matrix[:, 2 * q + 1, :q] = (bottom[:, 1] * c)[:, None] * weights
-        right = torch.zeros(len(a), 2 * q + 2, 2 * q + 1, dtype=DOUBLE)
-        right[:, :q, :q] = right[:, q : 2 * q, q : 2 * q] = integral
-        right[:, 2 * q + 1, : 2 * q] = -torch.cat((bottom[:, :1] * weights, bottom[:, 1:] * weights), 1)
-        right[:, 2 * q, 2 * q] = (top * around.incident.fields).sum(-1)
+        matrix, right = _collocated(a, c, integral, weights, around)
         solution = torch.linalg.solve(matrix, right)
-        nodes, first = solution[:, : 2 * q], solution[:, 2 * q :]
-        slopes = torch.stack((a[:, None] * (weights @ nodes[:, q:]), c[:, None] * (weights @ nodes[:, :q])), 1)
-        slopes[:, 0, :q] += weights
-        slopes[:, 1, q : 2 * q] += weights
-        faces = torch.cat((first, first + slopes), 1)
+        q = len(weights)
+        nodes, top = solution[:, : 2 * q], solution[:, 2 * q :]
+        across = torch.stack((a[:, None] * (weights @ nodes[:, q:]), c[:, None] * (weights @ nodes[:, :q])), 1)
+        across[:, 0, :q] += weights
+        across[:, 1, q : 2 * q] += weights
+        faces = torch.cat((top, top + across), 1)
         root = rule.weights.sqrt().repeat(2)
-        return Answer(
-            root[:, None] * nodes[..., :-1] / root, faces[..., :-1] / root, root * nodes[..., -1], faces[..., -1]
-        )
+        green = root[:, None] * nodes[..., :-1] / root
+        return Answer(green, faces[..., :-1] / root, root * nodes[..., -1], faces[..., -1])
+
+
+def _collocated(
+    a: Complex[Tensor, "k"],
+    c: Complex[Tensor, "k"],
+    integral: Float[Tensor, "q q"],
+    weights: Float[Tensor, "q"],
+    around: Surroundings,
+) -> tuple[Complex[Tensor, "k m m"], Complex[Tensor, "k m r"]]:
+    """The linear systems of ``Answer.of``, m = 2q + 2, for r = 2q + 1 right-hand sides: the sources, then the light.
+
+    The unknowns are e and h at the nodes, then e₀ and h₀ at the top face; the last two rows say that only leaving waves
+    meet the slab's own field at the faces.
+    """
+    q = len(weights)
+    top, bottom = _across(around.reflected.fields), _across(around.transmitted.fields)
+    matrix = torch.zeros(len(a), 2 * q + 2, 2 * q + 2, dtype=DOUBLE)
+    matrix[:, : 2 * q, : 2 * q] = torch.eye(2 * q)
+    matrix[:, :q, q : 2 * q] = -a[:, None, None] * integral
+    matrix[:, q : 2 * q, :q] = -c[:, None, None] * integral
+    matrix[:, :q, 2 * q] = matrix[:, q : 2 * q, 2 * q + 1] = -1
+    matrix[:, 2 * q, 2 * q :] = top
+    matrix[:, 2 * q + 1, 2 * q :] = bottom
+    matrix[:, 2 * q + 1, q : 2 * q] = (bottom[:, 0] * a)[:, None] * weights
+    matrix[:, 2 * q + 1, :q] = (bottom[:, 1] * c)[:, None] * weights
+    right = torch.zeros(len(a), 2 * q + 2, 2 * q + 1, dtype=DOUBLE)
+    right[:, :q, :q] = right[:, q : 2 * q, q : 2 * q] = integral
+    right[:, 2 * q + 1, : 2 * q] = -torch.cat((bottom[:, :1] * weights, bottom[:, 1:] * weights), 1)
+    right[:, 2 * q, 2 * q] = (top * around.incident.fields).sum(-1)
+    return matrix, right
 
 
 def _across(wave: Complex[Tensor, "k 2"]) -> Complex[Tensor, "k 2"]:
@@ -291,11 +307,11 @@ class ReferenceSlab:
         depth = cell.layers[cell.patterned[0]].thickness_nm * cell.wavenumber
         rule = Collocation.gauss(collocation)
         self.collocation, self.dtype, self.device = collocation, dtype, device
-        self._parts, self._around, self._answers = {}, {}, {}
-        for name in ("p", "s"):
-            part = ScalarPart(name, square)
-            self._parts[name], self._around[name] = part, Surroundings.of(cell, part)
-            self._answers[name] = Answer.of(part, self._around[name], permittivity, depth, rule)
+        parts = {name: ScalarPart(name, square) for name in ("p", "s")}
+        self._around = {name: Surroundings.of(cell, part) for name, part in parts.items()}
+        self._answers = {
+            name: Answer.of(part, self._around[name], permittivity, depth, rule) for name, part in parts.items()
+        }
         self._light = _incident_amplitudes(cell, orders)
         self._directions = tuple(d.to(device=device, dtype=dtype) for d in orders.directions)
         self._length = orders.length.to(device=device, dtype=dtype)
@@ -357,16 +373,14 @@ class ReferenceSlab:
     def powers(self, sources: Complex[Tensor, "batch polarisations 3 q n n"]) -> tuple[Tensor, Tensor]:
         """Shares of the incident power that are reflected and transmitted, (batch, polarisations) each, float64."""
         p, s = self._split(sources)
-        out = [
-            self._part_powers(
-                "p", torch.cat((self._length * p[..., self.collocation :, :, :], p[..., : self.collocation, :, :]), -3)
-            )
-        ]
-        out.append(self._part_powers("s", torch.cat((torch.zeros_like(s), s), -3)))
+        along, upright = p.split(self.collocation, -3)
+        ps = self._part_powers("p", torch.cat((self._length * upright, along), -3))
+        ss = self._part_powers("s", torch.cat((torch.zeros_like(s), s), -3))
         incident = self.incident_power()
-        return (out[0][0] + out[1][0]) / incident, (out[0][1] + out[1][1]) / incident
+        return (ps[0] + ss[0]) / incident, (ps[1] + ss[1]) / incident
 
     def _part_powers(self, name: str, sources: Complex[Tensor, "batch polarisations 2q n n"]) -> tuple[Tensor, Tensor]:
+        """Power reflected and transmitted in one scalar part, from its sources (f, g)."""
         answer, around, light = self._answers[name], self._around[name], self._light[name].to(self.device)
         fields = torch.einsum("fjxy,bpjxy->bpxyf", self._spread(answer.faces, DOUBLE), sources.to(DOUBLE))
         first = self._order[0, 0]
