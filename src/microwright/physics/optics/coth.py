@@ -23,8 +23,11 @@ from functools import lru_cache
 import numpy as np
 import scipy.linalg
 
-#: largest admitted −Y: the spectrum must stay clear of the first pole at −π²
+#: largest admitted −Y where the spectrum must stay clear of the first pole at −π²
 _FARTHEST = 7.0
+#: the same where the first pole is kept exactly, and the second, at −4π², is the nearest that is not
+_FARTHEST_BEYOND = 28.0
+_FIRST_POLE = math.pi**2
 _MOST_POLES = 8
 
 
@@ -35,9 +38,12 @@ class CothRational:
     Attributes:
         constant: w₀.
         weights: w_k > 0.
-        poles: p_k > π².
+        poles: p_k > π²; the first is π² itself if ``beyond``.
         halvings: s; the coefficients belong to the argument h / 2ˢ.
         error: largest relative error of y coth y on the interval.
+        beyond: whether the interval reaches over the first pole, which is then exact; a matrix with an eigenvalue next
+        to
+            it needs halvings instead.
     """
 
     constant: float
@@ -45,16 +51,21 @@ class CothRational:
     poles: tuple[float, ...]
     halvings: int
     error: float
+    beyond: bool = False
 
 
-def coth_rational(negative: float, positive: float, tolerance: float) -> CothRational:
+def coth_rational(negative: float, positive: float, tolerance: float, beyond: bool = False) -> CothRational:
     """The cheapest approximation of y coth y for −negative ≤ y² ≤ positive with relative error below ``tolerance``.
 
-    The bounds are rounded up, so that neighbouring problems share one approximation.
+    The bounds are rounded up, so that neighbouring problems share one approximation. ``beyond`` permits an interval
+    that reaches over the first pole; it saves halvings.
     """
+    if beyond and _FARTHEST < negative <= _FARTHEST_BEYOND:
+        return _fitted(_rounded(negative), _rounded(positive), tolerance, 0, beyond=True)
     halvings = max(0, math.ceil(math.log(max(negative, 1e-9) / _FARTHEST, 4)))
     scale = 4.0**halvings
-    return _fitted(_rounded(negative / scale), _rounded(positive / scale), tolerance, halvings)
+    below = min(_rounded(negative / scale), _FARTHEST)
+    return _fitted(below, _rounded(positive / scale), tolerance, halvings, beyond=False)
 
 
 def _rounded(bound: float) -> float:
@@ -63,11 +74,10 @@ def _rounded(bound: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def _fitted(negative: float, positive: float, tolerance: float, halvings: int) -> CothRational:
-    negative = min(negative, _FARTHEST)
+def _fitted(negative: float, positive: float, tolerance: float, halvings: int, beyond: bool) -> CothRational:
     best: CothRational | None = None
     for count in range(1, _MOST_POLES + 1):
-        candidate = _fit(negative, positive, count, halvings)
+        candidate = _fit(negative, positive, count, halvings, ((_FIRST_POLE, 2.0),) if beyond else ())
         if candidate is not None and (best is None or candidate.error < best.error):
             best = candidate
         if best is not None and best.error < tolerance:
@@ -76,19 +86,26 @@ def _fitted(negative: float, positive: float, tolerance: float, halvings: int) -
     return best
 
 
-def _fit(negative: float, positive: float, count: int, halvings: int) -> CothRational | None:
-    """The approximation with ``count`` poles, None where rounding spoils the fit."""
+def _fit(
+    negative: float, positive: float, count: int, halvings: int, kept: tuple[tuple[float, float], ...]
+) -> CothRational | None:
+    """The approximation with ``count`` poles beside those ``kept``; None where rounding spoils the fit."""
     points = np.concatenate([np.linspace(-negative, 1, 400), np.geomspace(1, positive + 1, 600)[1:]])
+    points = points[np.abs(points + _FIRST_POLE) > 0.05]
     values = stieltjes(points)
-    poles = -_aaa_poles(points, values, count)
+    rest = values - sum(weight / (points + pole) for pole, weight in kept)
+    poles = -_aaa_poles(points, rest, count)
     if len(poles) != count or np.abs(poles.imag).max() > 1e-6 * np.abs(poles).max() or poles.real.min() <= negative:
         return None
     poles = np.sort(poles.real)
-    weight = points / np.maximum(np.abs(1 + points * values), 1)
+    scale = points / np.maximum(np.abs(1 + points * values), 1)
     basis = np.column_stack([np.ones_like(points), 1 / (points[:, None] + poles)])
-    fitted = np.linalg.lstsq(basis * weight[:, None], values * weight, rcond=None)[0]
-    error = float(np.abs((basis @ fitted - values) * weight).max())
-    return CothRational(float(fitted[0]), tuple(fitted[1:].tolist()), tuple(poles.tolist()), halvings, error)
+    fitted = np.linalg.lstsq(basis * scale[:, None], rest * scale, rcond=None)[0]
+    error = float(np.abs((basis @ fitted - rest) * scale).max())
+    weights = (*(weight for _, weight in kept), *fitted[1:].tolist())
+    return CothRational(
+        float(fitted[0]), weights, (*(pole for pole, _ in kept), *poles.tolist()), halvings, error, bool(kept)
+    )
 
 
 def stieltjes(y: np.ndarray) -> np.ndarray:

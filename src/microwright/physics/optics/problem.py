@@ -233,7 +233,9 @@ class Problem:
             bounds = (max(map(abs, phases)) * h2, _DIELECTRIC_MARGIN * self.largest_k2 * h2)
         else:
             bounds = (_norm(operators) * h2,) * 2
-        return Coth(operators, h, coth_rational(*bounds, self.numerics.coth_tolerance), dielectric)
+        tolerance = self.numerics.coth_tolerance
+        coth = Coth(operators, h, coth_rational(*bounds, tolerance, beyond=dielectric), dielectric)
+        return Coth(operators, h, coth_rational(*bounds, tolerance), dielectric) if coth.resonant else coth
 
 
 def _norm(operators: Slab) -> float:

@@ -21,7 +21,7 @@ with the resolvents :math:`R_k = (h^2 X + p_k)^{-1}` at hand costs matrix-vector
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -174,7 +174,9 @@ class Coth:
     def __init__(self, layer: Slab, h: Tensor, rational: CothRational, accretive: bool) -> None:
         self.layer, self.rational = layer, rational
         self.h = h / 2**rational.halvings
-        invert = accretive_inverse if accretive else inverse
+        invert = [accretive_inverse if accretive else inverse for _ in rational.poles]
+        if rational.beyond:
+            invert[0] = inverse
         with torch.no_grad():
             self.squared = layer.x_matrix
             self.resolvents, c = _rational_coth(self.squared, self.h, rational, invert)
@@ -186,6 +188,12 @@ class Coth:
                 self.levels.append(c)
             self.d = c if rational.halvings else None
             self.n = (c @ c + self.squared) / 2 if rational.halvings else c
+
+    @property
+    def resonant(self) -> bool:
+        """Whether an eigenvalue lies so near the exact first pole that digits are lost."""
+        limit = 10.0 if self.n.dtype == torch.complex64 else 1e3
+        return self.rational.beyond and not float(self.resolvents[0].abs().max()) < limit
 
     def apply(self, z: Matrix) -> tuple[Matrix, Matrix]:
         """N z and D z, with gradient."""
@@ -209,17 +217,17 @@ class Coth:
 
 
 def _rational_coth(
-    x: Tensor, h: Tensor, rational: CothRational, invert: Callable[[Tensor], Tensor]
+    x: Tensor, h: Tensor, rational: CothRational, invert: Sequence[Callable[[Tensor], Tensor]]
 ) -> tuple[list[Tensor], Tensor]:
     """The resolvents, and Ω coth(Ωh)."""
     scaled = h.to(x.dtype) ** 2 * x
     total = rational.constant * scaled
     total.diagonal(dim1=-2, dim2=-1).add_(1 + sum(rational.weights))
     resolvents = []
-    for weight, pole in zip(rational.weights, rational.poles, strict=True):
+    for weight, pole, inverted in zip(rational.weights, rational.poles, invert, strict=True):
         shifted = scaled.clone()
         shifted.diagonal(dim1=-2, dim2=-1).add_(pole)
-        resolvents.append(invert(shifted))
+        resolvents.append(inverted(shifted))
         total.sub_(resolvents[-1], alpha=weight * pole)
     return resolvents, total.div_(h.to(x.dtype))
 
