@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from microwright.physics.krylov import Watch, conjugate_residuals, stabilised_biconjugate_gradients
@@ -26,6 +26,7 @@ def product(matrices: torch.Tensor):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@example(seed=1, size=1, batch=3)
 @given(seed=st.integers(0, 10**6), size=st.integers(1, 30), batch=st.integers(1, 4))
 @settings(max_examples=20, deadline=None)
 def test_equals_direct_solve(method, seed, size, batch):

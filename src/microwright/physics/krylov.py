@@ -274,6 +274,7 @@ def _stabilised_sweep(apply: Callable[[Tensor], Tensor], state: _Progress, budge
     one = torch.ones(len(x), dtype=x.dtype, device=x.device)
     rho, alpha, omega = one, torch.zeros_like(one), one
     for _ in range(0, budget, 2 * STABILISATION):
+        state.iterations += 2 * STABILISATION * state.active
         rho = -omega * rho
         for step in range(STABILISATION):
             previous, rho = rho, _bilinear(shadow, residuals[step])
@@ -285,6 +286,8 @@ def _stabilised_sweep(apply: Callable[[Tensor], Tensor], state: _Progress, budge
                 r.addcmul_(-_spread(alpha, x), u)
             residuals.append(apply(residuals[-1]))
             x.addcmul_(_spread(alpha, x), directions[0])
+            # a system solved within a step would feed rounding errors to the next ones
+            state.active = state.active & (_norm(residuals[0]) > state.goal)
         weights = _minimising(residuals, state.active)
         omega = weights[-1]
         for weight, r, u in zip(weights, residuals, directions[1:], strict=False):
@@ -293,7 +296,6 @@ def _stabilised_sweep(apply: Callable[[Tensor], Tensor], state: _Progress, budge
         for weight, r in zip(weights, residuals[1:], strict=True):
             residuals[0].addcmul_(-_spread(weight, x), r)
         state.r, residuals, directions = residuals[0], residuals[:1], directions[:1]
-        state.iterations += 2 * STABILISATION * state.active
         if not state.look():
             return
 
