@@ -47,8 +47,8 @@ class RcwaNumerics:
         return fourier_orders(self.harmonics, self.truncation)
 
     def bytes_per_structure(self) -> int:
-        """Rough peak of working memory per structure: a dozen matrices of 2N rows."""
-        return 12 * (2 * len(self.orders)) ** 2 * (8 if self.precision == "single" else 16)
+        """Rough peak of working memory per structure: twenty matrices of 2N rows."""
+        return 20 * (2 * len(self.orders)) ** 2 * (8 if self.precision == "single" else 16)
 
     @property
     def dtype(self) -> torch.dtype:

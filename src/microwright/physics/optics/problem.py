@@ -140,6 +140,7 @@ class Problem:
         lengths = self._real([layer.thickness_nm for layer in self.cell.layers])
         wavelength = self._real(self.cell.wavelength_nm) if wavelength_nm is None else wavelength_nm.to(lengths)
         self.thickness = (lengths if thicknesses_nm is None else thicknesses_nm.to(lengths)) * 2 * math.pi / wavelength
+        self.lengths = self.thickness.detach().tolist()  # on the host, so that chunks need not ask the device
         k = self._real(self.cell.tangential) + self.orders.pairs.to(lengths) * (wavelength / self.cell.period_nm)
         self.k2 = (k**2).sum(-1)
         self.largest_k2 = float(self.k2.detach().max())
@@ -222,11 +223,12 @@ class Problem:
         epsilon = rule(patterns[:, spec.channel], low.to(self.dtype), high.to(self.dtype), self.orders)
         operators = Slab(self.k, epsilon)
         if below.load is None:
-            return stack.LayerOnMirror(operators, self._coth(operators, spec, self.thickness[position]))
-        return stack.LayerOnLoad(operators, self._coth(operators, spec, self.thickness[position] / 2), below)
+            return stack.LayerOnMirror(operators, self._coth(operators, spec, position, share=1.0))
+        return stack.LayerOnLoad(operators, self._coth(operators, spec, position, share=0.5), below)
 
-    def _coth(self, operators: Slab, spec: PatternedLayer, h: Tensor) -> Coth:
-        h2 = float(h.detach()) ** 2
+    def _coth(self, operators: Slab, spec: PatternedLayer, position: int, share: float) -> Coth:
+        """C at a share of the layer's thickness."""
+        h, h2 = self.thickness[position] * share, (self.lengths[position] * share) ** 2
         phases = [spec.index_low**2, spec.index_high**2]
         dielectric = all(e.real > 0.5 * abs(e) for e in phases)
         if dielectric:
