@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from microwright.data.sources import Parameter
+from microwright.design.designs import read_designs
 from microwright.errors import InputError
 from microwright.physics.catalogue import dimensions_of, solver_for, solver_from_spec
 from microwright.physics.property import Solver
@@ -23,7 +24,12 @@ Dimensions = Annotated[
     int | None, typer.Option(min=2, max=3, help="2 or 3, where three axes could be images or a volume.")
 ]
 Properties = Annotated[list[str] | None, typer.Option("--property", help="Property, as in absorption or C11.")]
-SolverFile = Annotated[Path | None, typer.Option("--solver", help="JSON of a solver's spec, instead of --property.")]
+SolverFile = Annotated[
+    Path | None, typer.Option("--solver", help="JSON of a solver's spec, or a designs.h5 for its own.")
+]
+
+#: the file of designs, which says what verified them
+DESIGNS = "designs.h5"
 
 
 def parse_grid(text: str) -> tuple[int, ...]:
@@ -63,7 +69,9 @@ def chosen_solver(properties: Sequence[str] | None, solver: Path | None, dimensi
 
 
 def read_solver(path: Path) -> Solver:
-    """The solver whose spec lies in a JSON file."""
+    """The solver whose spec lies in a JSON file, or the one that verified a ``designs.h5``."""
+    if path.name == DESIGNS:
+        return solver_from_spec(read_designs(path).solver)
     try:
         spec = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

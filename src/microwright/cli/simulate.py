@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from microwright.cli.options import (
+    DESIGNS,
     Dataset,
     Dimensions,
     Force,
@@ -44,7 +45,9 @@ def simulate_command(
     out: Annotated[Path | None, typer.Option(help="CSV of the results.")] = None,
     force: Force = False,
 ) -> None:
-    """Properties of structures, each with error bar and status."""
+    """Properties of structures, each with error bar and status; a designs.h5 is solved as it was verified."""
+    if structures.name == DESIGNS and property is None and solver is None:
+        solver = structures
     if out is not None:
         check_output(out, force)
     if tolerance is not None and not 0 < tolerance < float("inf"):
