@@ -48,9 +48,6 @@ class WaveNumbers:
     x: Complex[Tensor, "orders 1"]
     y: Complex[Tensor, "orders 1"]
 
-    def cast(self, dtype: torch.dtype) -> WaveNumbers:
-        return WaveNumbers(self.x.to(dtype), self.y.to(dtype))
-
 
 @dataclass(frozen=True)
 class DiagonalLoad:

@@ -129,8 +129,7 @@ class PatternedBelow(Below):
             self.load: Tensor = Factorised(layer.top.mT).solve(layer.current.mT).mT
 
     def respond(self, e: Fields) -> list[Face]:
-        closing = GivenField(self.layer, self.factor, e)
-        return solve_layer(self.layer, closing)
+        return solve_layer(self.layer, GivenField(self.factor, e))
 
 
 @dataclass(frozen=True)
@@ -258,7 +257,7 @@ class Closing(ABC):
 class GivenField(Closing):
     """E = target."""
 
-    def __init__(self, layer: LoadedLayer, factor: Factorised, e: Fields) -> None:
+    def __init__(self, factor: Factorised, e: Fields) -> None:
         self.factor, self.target = factor, e
 
     def combine(self, face: Face) -> Fields:
