@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import lightning
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from microwright.errors import InputError
 from microwright.training import SafetensorsCheckpoints, StepBatches, TrainerOptions, fit, seeded, step_generator
+from microwright.training.tensors import write_tensors
 
 
 class Regression(lightning.LightningModule):
@@ -83,3 +86,8 @@ def test_seeding_leaves_the_global_state_alone():
     first, second = (seeded(3, lambda: nn.Linear(4, 4)) for _ in range(2))
     assert torch.equal(first.weight, second.weight)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_place_that_takes_no_file_is_said(tmp_path):
+    with pytest.raises(InputError, match="cannot be written"):
+        write_tensors(tmp_path / "missing" / "weights.safetensors", {"a": torch.zeros(2)})

@@ -16,12 +16,13 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import microwright
 from microwright.errors import InputError
 from microwright.physics.property import Property
+from microwright.training.tensors import write_tensors
 
 FORMAT: Literal[1] = 1
 
@@ -97,7 +98,7 @@ def write_model(folder: Path, card: ModelCard, parts: Mapping[str, nn.Module]) -
         for name, part in parts.items()
         for key, value in part.state_dict().items()
     }
-    save_file(weights, aside / "weights.safetensors")
+    write_tensors(aside / "weights.safetensors", weights)
     digest = hashlib.sha256((aside / "weights.safetensors").read_bytes()).hexdigest()
     whole = card.model_copy(update={"weights_sha256": digest, "version": microwright.__version__})
     (aside / "card.json").write_text(whole.model_dump_json(indent=1) + "\n")

@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from microwright.data.labelling import Progress
 from microwright.data.store import LabelledSet
 from microwright.errors import InputError
 from microwright.training import TrainerOptions
+from microwright.training.tensors import write_tensors
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Workspace:
             network.load_state_dict(load_file(weights))
         else:
             metrics.write_text(json.dumps(train()))
-            save_file(network.state_dict(), weights)
+            write_tensors(weights, network.state_dict())
         network.eval()
         return json.loads(metrics.read_text())
 

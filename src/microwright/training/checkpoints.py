@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
+
+from microwright.training.tensors import write_tensors
 
 _TENSOR = "tensor"
 _MAPPING = "mapping"
@@ -26,7 +27,7 @@ class SafetensorsCheckpoints(CheckpointIO):
         aside.mkdir(parents=True)
         tensors: dict[str, Tensor] = {}
         state = _flatten(checkpoint, tensors)
-        save_file(tensors, aside / "tensors.safetensors")
+        write_tensors(aside / "tensors.safetensors", tensors)
         (aside / "state.json").write_text(json.dumps(state))
         shutil.rmtree(target, ignore_errors=True)
         aside.replace(target)
@@ -64,15 +65,3 @@ def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, dict):
         return {_restore(key, tensors): _restore(item, tensors) for key, item in value[_MAPPING]}
     return value
-
-
-def parameters_hash(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and bytes, to tell one set of weights or data from another."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
