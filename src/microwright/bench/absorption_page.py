@@ -212,7 +212,8 @@ def draw_history(path: Path, histories: Mapping[float, Float[np.ndarray, "n"]], 
         axes.plot(np.arange(1, len(rep) + 1), np.minimum.accumulate(rep).clip(1e-5), label=f"{target:.2f}")
     axes.axvline(initial, color="0.6", linewidth=0.8, linestyle=":")
     axes.set(xlabel="structures solved (left of the dotted line: Sobol points)", ylabel="smallest REP, %", yscale="log")
-    axes.legend(title="target", fontsize=8)
+    if histories:
+        axes.legend(title="target", fontsize=8)
     figure.savefig(path, dpi=130)
 
 
