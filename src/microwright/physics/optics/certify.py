@@ -42,7 +42,7 @@ from microwright.physics.property import Solution, Status, check_structures
 #: share of the difference between Laurent's and Li's rules that the error of Li's may reach
 FORMULATION_SHARE = 0.25
 #: error of Li's rules times √N over the difference of the two permittivities, where no step of N shows it
-FORMULATION_FLOOR = 0.025
+FORMULATION_FLOOR = 0.032
 
 
 @dataclass(frozen=True)
