@@ -84,7 +84,8 @@ def _section(section: Outcome) -> str:
 def _facts(section: Outcome) -> str:
     designs, verdicts = section.designs, section.verdicts
     apart = diversity(torch.as_tensor(designs.structures).double())["smallest_pixel_distance"]
-    facts = [("meet the target, error bars included", f"{verdicts.count('met')} of {len(designs)}")]
+    meant = "meet the target, error bars included" if _any_bar(designs) else "meet the target at this fidelity"
+    facts = [(meant, f"{verdicts.count('met')} of {len(designs)}")]
     if not np.isnan(designs.rep).all():
         rep = designs.worst_rep
         facts += [("average error", _percent(rep.mean())), ("largest error", _percent(rep.max()))]
@@ -108,7 +109,7 @@ def _percent(value: float) -> str:
 
 
 def _bar(value: float) -> str:
-    return "not bounded" if math.isnan(value) else f"± {value:.2g}"
+    return "not asked" if math.isnan(value) else f"± {value:.2g}"
 
 
 def _gallery(section: Outcome) -> str:
