@@ -36,7 +36,7 @@ from microwright.errors import InputError
 from microwright.methods import load_method, method_named, train_method
 from microwright.methods.base import LatentMethod, Method
 from microwright.methods.bayesian_optimisation import NAME as SEARCH
-from microwright.methods.bayesian_optimisation import from_generator
+from microwright.methods.bayesian_optimisation import BayesianOptimisation, from_generator
 from microwright.methods.encoded import encoded
 from microwright.methods.gan_mdn import NAME as GAN_MDN
 from microwright.methods.recipes import RECIPES, Recipe, recipe_named
@@ -248,9 +248,12 @@ class AbsorptionBench:
         if refused(method, target):
             return None
         if not (place / "designs.h5").exists():
+            begun = isinstance(method, BayesianOptimisation) and method.begun(target, seed)
             made = Designer(method, self.solver).design(Target.value(PROPERTY, target), self.scale.count, seed)
             place.mkdir(parents=True, exist_ok=True)
-            (place / "seconds.json").write_text(json.dumps(made.seconds))
+            # a search that an earlier run began was not timed as a whole
+            timed = {stage: value for stage, value in made.seconds.items() if not (begun and stage == "propose")}
+            (place / "seconds.json").write_text(json.dumps(timed))
             made.write_hdf5(place / "designs.h5")
         return replace(read_designs(place / "designs.h5"), seconds=json.loads((place / "seconds.json").read_text()))
 
@@ -317,11 +320,27 @@ class AbsorptionBench:
             f"structures with {scale.draws} draws each.",
         ]
         missing = [name for name in METHODS if name not in names]
-        return [*notes, *([f"Not run: {', '.join(missing)}."] if missing else [])]
+        return [*self._shortfalls(), *notes, *([f"Not run: {', '.join(missing)}."] if missing else [])]
+
+    def _shortfalls(self) -> list[str]:
+        """Where this run is smaller than the full scale, in a sentence."""
+        whole, own = (_sizes(scale) for scale in (scale_named("full", self.data), self.scale))
+        less = [f"{own[name]} of {whole[name]} {name}" for name in whole if own[name] < whole[name]]
+        return [f"Smaller than the full scale: {', '.join(less)}."] if less else []
 
     def _labelled(self, name: str, source: Source, count: int) -> LabelledSet:
         self.folder.mkdir(parents=True, exist_ok=True)
         return label(source, self.solver, self.folder / f"{name}.zarr", count, workers=self.workers)
+
+
+def _sizes(scale: Scale) -> dict[str, int]:
+    recipe = scale.recipe
+    return {
+        "seeds of the draw": len(scale.seeds),
+        "labelled structures": recipe.labels,
+        "iterations of the optimisation": recipe.search.iterations,
+        "structures a target": scale.count,
+    }
 
 
 #: family structures of this seed are in no training set
@@ -351,7 +370,7 @@ def _table_row(data: str, item: Measured, target: float, rows: list[dict[str, An
     paper = PUBLISHED[data].get(item.name, {}).get(target)
     row: dict[str, Any] = {"method": item.name, "target": target, "seeds": len(rows), "refused": not made}
     for figure in ("min_rep", "average_rep", "std_rep", "propose_seconds", "verify_seconds"):
-        values = [own[figure] for own in made]
+        values = [own[figure] for own in made if figure in own]
         row[figure] = statistics.mean(values) if values else None
         row[f"{figure}_spread"] = statistics.stdev(values) if len(values) > 1 else None
     return row | {f"published_{name}": value for name, value in (vars(paper) if paper else {}).items()}
@@ -400,9 +419,10 @@ def _claim(row: dict[str, Any], figure: str, word: str, limit: float) -> Claim:
 def histories(bench: AbsorptionBench) -> dict[float, Float[np.ndarray, "n"]]:
     """REP of each evaluation of the Bayesian optimisation, in order, for each target that it has searched."""
     method = bench.method(SEARCH)
+    assert isinstance(method, BayesianOptimisation)
     seed = bench.scale.search_seeds[0]
     return {
-        target: 100 * np.asarray(method.search(target, seed).distance(target)) / target  # type: ignore[attr-defined]
+        target: 100 * np.asarray(method.search(target, seed).distance(target)) / target
         for target in TARGETS
         if not refused(method, target)
     }

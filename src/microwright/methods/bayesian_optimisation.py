@@ -97,8 +97,16 @@ class BayesianOptimisation(Method):
             with torch.no_grad():
                 return float(solver.solve(self._decode(point[None])).values[0, 0])
 
-        path = None if self.history is None else self.history / f"{target:.10g}-{seed}.jsonl"
+        path = self._path(target, seed)
         return TargetSearch(evaluate, self.surface.evaluations, target, self.settings, seed, path).run()
+
+    def begun(self, target: float, seed: int) -> bool:
+        """Whether an earlier search for ``target`` left evaluations that will not be made again."""
+        path = self._path(target, seed)
+        return path is not None and path.exists()
+
+    def _path(self, target: float, seed: int) -> Path | None:
+        return None if self.history is None else self.history / f"{target:.10g}-{seed}.jsonl"
 
     def _decode(self, points: Float[Tensor, "n m"]) -> Float[Tensor, "n x y"]:
         """Structures at points of the unit cube, one at a time: a convolution's rounding depends on its batch."""
