@@ -84,7 +84,7 @@ def test_a_tolerance_tightens_the_error_bar(tmp_path):
 
 def test_label_continues_and_replaces(tmp_path, capsys):
     generate(tmp_path / "a.npy", "--count", 5, "--grid", "6")
-    words = ("label", tmp_path / "a.npy", "--property", "C11", "--out", tmp_path / "set.zarr", "--chunk", 2)
+    words = ("label", tmp_path / "a.npy", "--property", "C11", "--dimensions", 2, "--out", tmp_path / "set.zarr", "--chunk", 2)
     assert run(*words) == 0 and run(*words) == 0
     labelled = LabelledSet.open(tmp_path / "set.zarr")
     assert labelled.complete and labelled.property_names == ("C11",) and labelled.units == ("GPa",)
@@ -99,7 +99,7 @@ def test_label_continues_and_replaces(tmp_path, capsys):
 
 def test_a_labelled_set_is_labelled_again_with_another_solver(tmp_path):
     generate(tmp_path / "a.npy", "--count", 3, "--grid", "6")
-    assert run("label", tmp_path / "a.npy", "--property", "C11", "--out", tmp_path / "a.zarr") == 0
+    assert run("label", tmp_path / "a.npy", "--property", "C11", "--dimensions", 2, "--out", tmp_path / "a.zarr") == 0
     (tmp_path / "solver.json").write_text(json.dumps(solver_for(["k11"], 2).spec()))
     words = ("label", tmp_path / "a.zarr", "--solver", tmp_path / "solver.json", "--out", tmp_path / "b.zarr")
     assert run(*words) == 0

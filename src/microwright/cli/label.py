@@ -19,6 +19,7 @@ from microwright.cli.options import (
     Workers,
     chosen_dimensions,
     chosen_solver,
+    undeclared_dimensions,
 )
 from microwright.cli.progress import sample_bar, say
 from microwright.data.labelling import label
@@ -42,7 +43,8 @@ def label_command(
     force: Force = False,
 ) -> None:
     """Compute properties of structures; run the same command again to continue a run that was stopped."""
-    source = read_source(structures, dataset, chosen_dimensions(property, solver, dimensions))
+    grid_axes = chosen_dimensions(property, solver, dimensions)
+    source = read_source(structures, dataset, grid_axes, undeclared_dimensions(property))
     engine = chosen_solver(property, solver, len(source.grid))
     if force:
         remove_output(out)
@@ -62,13 +64,13 @@ def label_command(
     say(f"{usable} of {len(labelled)} samples converged, written to {out}")
 
 
-def read_source(path: Path, dataset: str | None, dimensions: int | None) -> ArraySource:
+def read_source(path: Path, dataset: str | None, dimensions: int | None, undeclared: int) -> ArraySource:
     """The structures of a file or folder; those of a labelled set lazily and with their latents."""
     if _is_labelled_set(path) and dataset is None:
         stored = LabelledSet.open(path)
         latents = None if stored.header.latent_shape is None else stored.latents
         return ArraySource(stored.structures, {"set": path.name, "source": stored.source}, latents)
-    content = read_structures(path, dimensions=dimensions, dataset=dataset)
+    content = read_structures(path, dimensions=dimensions, undeclared=undeclared, dataset=dataset)
     digest = hashlib.sha256(np.ascontiguousarray(content.structures).tobytes()).hexdigest()
     return ArraySource(content.structures, {"file": path.name, "sha256": digest, "spacing": content.spacing})
 

@@ -59,6 +59,11 @@ def chosen_dimensions(properties: Sequence[str] | None, solver: Path | None, dim
     return dimensions_of(properties or []) or dimensions
 
 
+def undeclared_dimensions(properties: Sequence[str] | None) -> int:
+    """Grid axes of an array of three axes that nobody has told: a volume where the properties are those of volumes."""
+    return 3 if properties and dimensions_of(properties) is None else 2
+
+
 def chosen_solver(properties: Sequence[str] | None, solver: Path | None, dimensions: int) -> Solver:
     """The solver of ``--solver``, or the default one of ``--property``."""
     if solver is None:

@@ -21,6 +21,7 @@ from microwright.cli.options import (
     SolverFile,
     chosen_dimensions,
     chosen_solver,
+    undeclared_dimensions,
 )
 from microwright.cli.progress import sample_bar, say
 from microwright.data.labelling import solve_each
@@ -52,7 +53,12 @@ def simulate_command(
         check_output(out, force)
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise InputError(f"tolerance: expected a number above 0, got {tolerance}; change --tolerance")
-    content = read_structures(structures, dimensions=chosen_dimensions(property, solver, dimensions), dataset=dataset)
+    content = read_structures(
+        structures,
+        dimensions=chosen_dimensions(property, solver, dimensions),
+        undeclared=undeclared_dimensions(property),
+        dataset=dataset,
+    )
     engine = chosen_solver(property, solver, content.structures.ndim - 1)
     solution = simulate_all(engine, content, tolerance)
     Console().print(result_table(engine, content, solution))

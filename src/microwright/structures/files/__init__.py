@@ -51,14 +51,20 @@ WRITERS: dict[str, Callable[[Path, StructureSet], None]] = {
 
 
 def read_structures(
-    path: str | Path, *, dimensions: int | None = None, dataset: str | None = None, max_bytes: int = MAX_BYTES
+    path: str | Path,
+    *,
+    dimensions: int | None = None,
+    undeclared: int = 2,
+    dataset: str | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> StructureSet:
     """Structures of a file, of a Zarr store, or of a folder of images.
 
     Args:
         path: the suffix says the format; a folder without a known suffix holds PNG or TIFF images.
-        dimensions: grid axes that are needed (2 or 3), where an array of three axes could be images or a volume; by
-            itself a TIFF stack is a volume, and arrays (NPY, NPZ, HDF5, Zarr) are images.
+        dimensions: grid axes that are needed (2 or 3), where three axes could be images or a volume; by itself a TIFF
+            stack is a volume.
+        undeclared: grid axes of an array (NPY, NPZ, HDF5, Zarr) of three axes where nobody says: images, or a volume.
         dataset: name of the array in a file of several.
         max_bytes: limit on the bytes of the values.
 
@@ -75,7 +81,7 @@ def read_structures(
         known = " ".join(name for name in READERS if name)
         raise InputError(f"{path}: unknown format {path.suffix!r}; give a folder of images, or one of {known}")
     raw = READERS[suffix](path, Reading(dataset, max_bytes))
-    return as_structures(path, raw, dimensions)
+    return as_structures(path, raw, dimensions, undeclared)
 
 
 def write_structures(path: str | Path, content: StructureSet, *, replace: bool = False) -> None:

@@ -15,17 +15,17 @@ from microwright.structures.files.content import RawImages, Reading, pick_datase
 
 
 def read_npy(path: Path, reading: Reading) -> RawImages:
-    """The array of a NPY file; three axes are a batch of images."""
+    """The array of a NPY file."""
     with reading_errors(path, "NPY"), path.open("rb") as file:
         shape, dtype = _header(file, path)
         reading.check_size(path, shape, dtype.itemsize)
         file.seek(0)
-        return RawImages(npy.read_array(file, allow_pickle=False), _dimensions(len(shape)))
+        return RawImages(npy.read_array(file, allow_pickle=False), None)
 
 
 def read_npz(path: Path, reading: Reading) -> RawImages:
-    """One array of a NPZ file; three axes are a batch of images."""
-    return RawImages(values := read_npz_array(path, reading), _dimensions(values.ndim))
+    """One array of a NPZ file."""
+    return RawImages(read_npz_array(path, reading), None)
 
 
 def read_npz_array(path: Path, reading: Reading) -> NDArray[Any]:
@@ -57,7 +57,3 @@ def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]
     if dtype.kind not in "buif":
         raise InputError(f"{path}: an array of type {dtype}; save numbers")
     return shape, dtype
-
-
-def _dimensions(axes: int) -> int:
-    return {2: 2, 3: 2}.get(axes, 3)

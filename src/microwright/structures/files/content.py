@@ -45,14 +45,14 @@ class RawImages:
 
     Attributes:
         values: of any real type; one structure, or several along the first axis.
-        dimensions: grid axes of one structure, as the format has it where it can mean both.
+        dimensions: grid axes of one structure; None where the format leaves open what three axes are.
         spacing: as in ``StructureSet``.
         names: one per structure, where the format has names.
         countable: whether the first axis may count structures, where the caller needs one axis less.
     """
 
     values: NDArray[Any]
-    dimensions: int
+    dimensions: int | None
     spacing: tuple[float, ...] | None = None
     names: tuple[str, ...] | None = None
     countable: bool = True
@@ -118,18 +118,20 @@ def pick_dataset(path: Path, shapes: dict[str, tuple[int, ...]], wanted: str | N
     return max(images.values(), key=lambda name: math.prod(shapes[name]))
 
 
-def as_structures(path: Path, raw: RawImages, dimensions: int | None) -> StructureSet:
+def as_structures(path: Path, raw: RawImages, dimensions: int | None, undeclared: int = 2) -> StructureSet:
     """Batch axis added where it is missing, phases told apart, names given.
 
     Args:
         path: of the file, for names and messages.
         raw: what the reader found.
         dimensions: grid axes that the caller needs; None leaves it to the format.
+        undeclared: grid axes of an array of three axes where neither says.
 
     Raises:
         InputError: too few or too many axes, or values that make no phases.
     """
-    wanted = dimensions or min(raw.dimensions, raw.values.ndim)
+    axes = raw.values.ndim
+    wanted = dimensions or min(raw.dimensions or (undeclared if axes == 3 else 3), axes)
     values = raw.values[None] if raw.values.ndim == wanted else raw.values
     batched = raw.values.ndim > wanted
     if wanted not in (2, 3) or values.ndim != wanted + 1 or 0 in values.shape or (batched and not raw.countable):

@@ -16,9 +16,8 @@ from microwright.structures.files.content import RawImages, Reading, pick_datase
 
 
 def read_hdf5(path: Path, reading: Reading) -> RawImages:
-    """One dataset of the file; three axes are a batch of images."""
-    values = read_hdf5_array(path, reading)
-    return RawImages(values, {2: 2, 3: 2}.get(values.ndim, 3))
+    """One dataset of the file."""
+    return RawImages(read_hdf5_array(path, reading), None)
 
 
 def read_hdf5_array(path: Path, reading: Reading) -> NDArray[Any]:

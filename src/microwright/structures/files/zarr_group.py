@@ -15,9 +15,9 @@ CHUNK = 64
 
 
 def read_zarr(path: Path, reading: Reading) -> RawImages:
-    """One array of the group; three axes are a batch of images."""
+    """One array of the group, whose first axis counts the structures."""
     values = read_zarr_array(path, reading)
-    return RawImages(values, {2: 2, 3: 2}.get(values.ndim, 3))
+    return RawImages(values, max(values.ndim - 1, 2))
 
 
 def read_zarr_array(path: Path, reading: Reading) -> NDArray[Any]:
