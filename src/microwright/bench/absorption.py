@@ -11,6 +11,7 @@ continues, and a second one only draws the figures again.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -320,6 +321,9 @@ class AbsorptionBench:
             f"Coverage is over {scale.coverage_count} structures a target; calibration over {scale.held_out} held-out "
             f"structures with {scale.draws} draws each.",
         ]
+        load, cores = os.getloadavg()[2], os.cpu_count() or 1
+        if load > cores:
+            notes.append(f"The load average was {load:.0f} on {cores} cores: other work stretched all seconds.")
         missing = [name for name in METHODS if name not in names]
         return [*self._shortfalls(), *notes, *([f"Not run: {', '.join(missing)}."] if missing else [])]
 
@@ -338,7 +342,7 @@ def _sizes(scale: Scale) -> dict[str, int]:
     recipe = scale.recipe
     return {
         "seeds of the draw": len(scale.seeds),
-        "labelled structures": recipe.labels,
+        "labelled structures for the methods trained here": recipe.labels,
         "iterations of the optimisation": recipe.search.iterations,
         "structures a target": scale.count,
     }

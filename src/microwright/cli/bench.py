@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +45,9 @@ def absorption_command(
     workers: Annotated[int, typer.Option(help="Local labelling processes.")] = 1,
 ) -> None:
     """Every 2-D method on optical absorption; run the same command again to continue one that was stopped."""
+    command = _command(
+        {"data": data, "scale": scale, "methods": methods, "labels": labels, "seeds": seeds, "iterations": iterations}
+    )
     names = [name.strip() for name in methods.split(",")]
     check_methods(names)
     chosen = changed(scale_named(scale, data), labels, seeds, iterations)
@@ -61,7 +62,7 @@ def absorption_command(
     goals = claims(data, table) if scale == "full" else []
     results, docs = out / "results", out / "docs"
     docs.mkdir(parents=True, exist_ok=True)
-    path = write_results(f"absorption-{data}", _command(), rows, goals, run.notes(names), folder=results)
+    path = write_results(f"absorption-{data}", command, rows, goals, run.notes(names), folder=results)
     write_csv(results / f"absorption-{data}.csv", table)
     draw_figures(docs, run, measured)
     write_page(docs / "absorption-methods.md", sorted(results.glob("absorption-*.json")))
@@ -78,5 +79,7 @@ def changed(scale: Scale, labels: int | None, seeds: int | None, iterations: int
     return replace(scale, recipe=recipe, seeds=scale.seeds if seeds is None else tuple(range(seeds)))
 
 
-def _command() -> str:
-    return "microwright " + shlex.join(sys.argv[1:])
+def _command(options: dict[str, object]) -> str:
+    """The command without its folders, which mean nothing on another machine."""
+    given = (f"--{name} {value}" for name, value in options.items() if value is not None)
+    return " ".join(["microwright bench absorption", *given])
