@@ -46,7 +46,7 @@ class VqVaeTraining:
         steps_per_epoch: steps between checkpoints.
     """
 
-    steps: int = 1500
+    steps: int = 600
     batch: int = 128
     learning_rate: float = 1e-3
     reconstruction: float = 0.1
