@@ -84,7 +84,18 @@ def test_a_tolerance_tightens_the_error_bar(tmp_path):
 
 def test_label_continues_and_replaces(tmp_path, capsys):
     generate(tmp_path / "a.npy", "--count", 5, "--grid", "6")
-    words = ("label", tmp_path / "a.npy", "--property", "C11", "--dimensions", 2, "--out", tmp_path / "set.zarr", "--chunk", 2)
+    words = (
+        "label",
+        tmp_path / "a.npy",
+        "--property",
+        "C11",
+        "--dimensions",
+        2,
+        "--out",
+        tmp_path / "set.zarr",
+        "--chunk",
+        2,
+    )
     assert run(*words) == 0 and run(*words) == 0
     labelled = LabelledSet.open(tmp_path / "set.zarr")
     assert labelled.complete and labelled.property_names == ("C11",) and labelled.units == ("GPa",)
