@@ -23,13 +23,12 @@ from microwright.bench.published import TARGETS
 from microwright.bench.results import write_results
 from microwright.design.designer import Designer
 from microwright.design.targets import Target
-from microwright.inverters.mdn_training import MdnTraining
 from microwright.methods import train_method
 from microwright.methods.base import Method
 from microwright.methods.recipes import Recipe, recipe_named
 from microwright.methods.workspace import Workspace
 from microwright.representations.vqvae import VqVaeShape
-from microwright.representations.vqvae_training import VqVaeTraining
+from microwright.training.settings import MdnTraining, VqVaeTraining
 
 CANDIDATES = (
     VqVaeShape(downsamplings=5, embedding=1, codes=32),

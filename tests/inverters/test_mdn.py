@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from microwright.errors import InputError
 from microwright.inverters.mdn import SMALLEST_SIGMA, MixtureDensityNetwork
-from microwright.inverters.mdn_training import MdnTraining, train_mdn
+from microwright.inverters.mdn_training import train_mdn
 from microwright.inverters.sampling import draw, draw_inside, tempered
 from microwright.training import TrainerOptions, seeded
+from microwright.training.settings import MdnTraining
 
 
 def network(latent: int = 1, components: int = 5) -> MixtureDensityNetwork:

@@ -11,7 +11,6 @@ from microwright.data.store import Chunk, LabelledSet
 from microwright.design.designer import Designer
 from microwright.design.targets import Target
 from microwright.errors import InputError
-from microwright.inverters.mdn_training import MdnTraining
 from microwright.methods import METHODS, load_method, train_method
 from microwright.methods.encoded import train_encoded
 from microwright.methods.recipes import recipe_named
@@ -19,7 +18,7 @@ from microwright.methods.workspace import Workspace
 from microwright.physics.elasticity import ElasticSolver
 from microwright.physics.optics import RcwaNumerics
 from microwright.representations.vqvae import VqVaeShape
-from microwright.representations.vqvae_training import VqVaeTraining
+from microwright.training.settings import MdnTraining, VqVaeTraining
 
 pytest.importorskip("vector_quantize_pytorch")
 TINY = replace(

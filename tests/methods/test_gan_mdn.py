@@ -17,12 +17,11 @@ from microwright.data.sources import ArraySource, RandomFieldSource
 from microwright.design.designer import Designer
 from microwright.design.targets import Target
 from microwright.errors import InputError
-from microwright.inverters.mdn_training import MdnTraining
 from microwright.methods import load_method, train_method
 from microwright.methods.recipes import recipe_named
 from microwright.methods.workspace import Workspace
 from microwright.physics.optics import RcwaNumerics, RcwaSolver, default_cell
-from microwright.representations.gan_training import GanTraining
+from microwright.training.settings import GanTraining, MdnTraining
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "data" / "gan_mdn_data2_sample.h5"
 TINY = replace(

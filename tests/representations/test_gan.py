@@ -14,9 +14,10 @@ from microwright.representations.features import (
     style_loss,
 )
 from microwright.representations.gan import GanRepresentation, discriminator_network, generator_network
-from microwright.representations.gan_training import GanTraining, train_gan
+from microwright.representations.gan_training import train_gan
 from microwright.structures.random_fields import gaussian_random_field
 from microwright.training import TrainerOptions, seeded
+from microwright.training.settings import GanTraining
 
 
 @pytest.mark.parametrize(("size", "latent"), [(64, 2), (96, 3), (128, 4)])

@@ -6,9 +6,10 @@ import torch
 from microwright.errors import InputError
 from microwright.physics.optics import RcwaNumerics, RcwaSolver, default_cell
 from microwright.representations.vqvae import VqVaeRepresentation, VqVaeShape
-from microwright.representations.vqvae_training import VqVaeTraining, codebook_use, property_loss, train_vqvae
+from microwright.representations.vqvae_training import codebook_use, property_loss, train_vqvae
 from microwright.structures.segmentation import binarise
 from microwright.training import TrainerOptions, seeded
+from microwright.training.settings import VqVaeTraining
 
 pytest.importorskip("vector_quantize_pytorch")
 SHAPE = VqVaeShape(downsamplings=3, embedding=2, codes=8, width=4, widest=8)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from microwright.errors import InputError
-from microwright.training import SafetensorsCheckpoints, StepBatches, TrainerOptions, fit, seeded, step_generator
+from microwright.training import StepBatches, TrainerOptions, seeded, step_generator
+from microwright.training.checkpoints import SafetensorsCheckpoints
+from microwright.training.fit import fit
 from microwright.training.tensors import write_tensors
 
 

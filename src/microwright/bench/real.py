@@ -45,7 +45,8 @@ from microwright.structures.statistics import (
     radial_spectral_density,
     two_point_correlation,
 )
-from microwright.training import StepBatches, TrainerOptions, fit, seeded
+from microwright.training import StepBatches, TrainerOptions, seeded
+from microwright.training.fit import fit
 
 Features = Float[np.ndarray, "n features"]
 FOLDS = 10

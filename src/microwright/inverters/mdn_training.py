@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -13,26 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from microwright.inverters.mdn import MixtureDensityNetwork
-from microwright.training import StepBatches, TrainerOptions, fit
-
-
-@dataclass(frozen=True)
-class MdnTraining:
-    """The paper's settings.
-
-    Attributes:
-        batch: pairs a step.
-        learning_rate: of Adam.
-        patience: epochs without a better validation loss before stopping.
-        epochs: at most so many.
-        validation: share of the pairs kept for early stopping.
-    """
-
-    batch: int = 128
-    learning_rate: float = 1e-3
-    patience: int = 50
-    epochs: int = 1000
-    validation: float = 0.1
+from microwright.training import StepBatches, TrainerOptions
+from microwright.training.fit import fit
+from microwright.training.settings import MdnTraining
 
 
 class _MdnModule(lightning.LightningModule):

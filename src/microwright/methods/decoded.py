@@ -18,7 +18,6 @@ from microwright.data.labelling import label
 from microwright.data.sources import Source
 from microwright.data.store import LabelledSet
 from microwright.inverters.mdn import MixtureDensityNetwork
-from microwright.inverters.mdn_training import train_mdn
 from microwright.methods.base import LatentMethod
 from microwright.methods.card import ModelCard, PartCard, property_cards
 from microwright.methods.recipes import Recipe
@@ -89,6 +88,9 @@ def train_decoded(
 def _trained_inverter(
     recipe: Recipe, workspace: Workspace, labels: LabelledSet
 ) -> tuple[MixtureDensityNetwork, dict[str, float]]:
+    # here, because Lightning takes seconds to import and designing does not need it
+    from microwright.inverters.mdn_training import train_mdn
+
     used = labels.usable()
     latents = torch.as_tensor(labels.latents[used]).flatten(1)
     properties = torch.as_tensor(labels.properties[used]).float()

@@ -19,7 +19,6 @@ from microwright.data.labelling import label
 from microwright.data.store import LabelledSet
 from microwright.errors import InputError
 from microwright.inverters.mdn import MixtureDensityNetwork
-from microwright.inverters.mdn_training import MdnTraining, train_mdn
 from microwright.methods.base import LatentMethod
 from microwright.methods.card import ModelCard, PartCard, property_cards
 from microwright.methods.recipes import Recipe
@@ -28,6 +27,7 @@ from microwright.physics.catalogue import solver_from_spec
 from microwright.physics.property import Solver
 from microwright.representations.base import EncodingRepresentation
 from microwright.training import seeded
+from microwright.training.settings import MdnTraining
 
 #: structures encoded at once
 ENCODED_TOGETHER = 256
@@ -64,6 +64,9 @@ def train_encoded(
     Raises:
         InputError: ``data`` is 3-D, has no solver, or has fewer than two usable samples.
     """
+    # here, because Lightning takes seconds to import and designing does not need it
+    from microwright.inverters.mdn_training import train_mdn
+
     known = training_set(name, data if data is not None else _labelled_family(recipe, workspace))
     representation, metrics = fit(known)
     latents = encoded(representation, known.structures).flatten(1)

@@ -20,7 +20,6 @@ from microwright.methods.recipes import Recipe
 from microwright.methods.workspace import Workspace
 from microwright.physics.property import Solver
 from microwright.representations.gan import GanRepresentation
-from microwright.representations.gan_training import train_gan
 from microwright.representations.generator_source import GeneratorSource
 from microwright.training import seeded
 
@@ -55,6 +54,9 @@ def generator_stage(
     representation = seeded(workspace.seed, lambda: GanRepresentation(structures.shape[-1]))
 
     def train() -> dict[str, float]:
+        # here, because Lightning takes seconds to import and designing does not need it
+        from microwright.representations.gan_training import train_gan
+
         train_gan(representation, structures, recipe.gan, workspace.trainer("gan"), workspace.seed)
         return {}
 

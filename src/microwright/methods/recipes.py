@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from microwright.data.sources import RandomFieldSource
 from microwright.errors import InputError
-from microwright.inverters.mdn_training import MdnTraining
 from microwright.methods.target_search import SearchSettings
 from microwright.physics.optics import RcwaNumerics, RcwaSolver, default_cell
-from microwright.representations.gan_training import GanTraining
-from microwright.representations.vqvae_training import VqVaeShape, VqVaeTraining
+from microwright.representations.vqvae import VqVaeShape
+from microwright.training.settings import GanTraining, MdnTraining, VqVaeTraining
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from microwright.methods.workspace import Workspace
 from microwright.physics.optics import RcwaSolver
 from microwright.physics.property import Solver
 from microwright.representations.vqvae import VqVaeRepresentation, VqVaeShape
-from microwright.representations.vqvae_training import train_vqvae
 from microwright.training import seeded
 
 NAME = "vqvae-mdn"
@@ -46,6 +45,9 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
     representation = seeded(workspace.seed, lambda: VqVaeRepresentation(structures.shape[-1], recipe.vqvae_shape))
 
     def fit() -> dict[str, float]:
+        # here, because Lightning takes seconds to import and designing does not need it
+        from microwright.representations.vqvae_training import train_vqvae
+
         fast = coarser(solver, recipe.vqvae.harmonics)
         options = workspace.trainer("vqvae")
         return train_vqvae(representation, structures, fast, recipe.vqvae, options, workspace.seed)

@@ -7,9 +7,6 @@ step at 2e-4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import lightning
 import torch
 from jaxtyping import Float
@@ -19,36 +16,9 @@ from torch.nn import functional as F
 
 from microwright.representations.features import collapse_loss, features_named, style_loss
 from microwright.representations.gan import GanRepresentation, discriminator_network
-from microwright.training import StepBatches, TrainerOptions, fit, seeded, step_generator
-
-
-@dataclass(frozen=True)
-class GanTraining:
-    """Settings of the training.
-
-    Attributes:
-        steps: generator steps.
-        batch: images a step.
-        generator_rate: learning rate of the generator's Adam (β1 = 0.5).
-        discriminator_rate: learning rate of the discriminator's Adam (β1 = 0.5).
-        discriminator_steps: discriminator steps for each generator step.
-        style_weight: weight of the style loss.
-        collapse_weight: weight of the collapse loss.
-        features: ``random``, ``two-point`` or ``vgg16``.
-        vgg16_weights: safetensors file for ``vgg16``.
-        steps_per_epoch: generator steps between checkpoints.
-    """
-
-    steps: int = 5000
-    batch: int = 30
-    generator_rate: float = 5e-4
-    discriminator_rate: float = 2e-4
-    discriminator_steps: int = 1
-    style_weight: float = 0.03
-    collapse_weight: float = 0.03
-    features: str = "random"
-    vgg16_weights: Path | None = None
-    steps_per_epoch: int = 100
+from microwright.training import StepBatches, TrainerOptions, seeded, step_generator
+from microwright.training.fit import fit
+from microwright.training.settings import GanTraining
 
 
 class _GanModule(lightning.LightningModule):

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from microwright.errors import InputError
@@ -52,6 +51,9 @@ class PcaRepresentation(EncodingRepresentation):
         Raises:
             InputError: fewer structures, or fewer pixels, than components.
         """
+        # here, because scikit-learn takes a second to import and decoding does not need it
+        from sklearn.decomposition import PCA
+
         components = self.latent_shape[0]
         if components > min(structures.flatten(1).shape):
             raise InputError(

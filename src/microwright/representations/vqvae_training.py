@@ -11,50 +11,19 @@ the decoder would learn to meet the absorption with a material that does not exi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import lightning
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from microwright.physics.property import Solver
-from microwright.representations.vqvae import Quantised, VqVaeRepresentation, VqVaeShape
+from microwright.representations.vqvae import Quantised, VqVaeRepresentation
 from microwright.structures.segmentation import binarise
-from microwright.training import StepBatches, TrainerOptions, fit, step_generator
-
-__all__ = ["VqVaeShape", "VqVaeTraining", "codebook_use", "property_loss", "train_vqvae"]
+from microwright.training import StepBatches, TrainerOptions, step_generator
+from microwright.training.fit import fit
+from microwright.training.settings import VqVaeTraining
 
 SAMPLES_PER_SOLVE = 32
-
-
-@dataclass(frozen=True)
-class VqVaeTraining:
-    """Settings of the training; weights and batch are the paper's.
-
-    The paper takes 277,000 steps at a rate of 3e-4; these few need a larger one.
-
-    Attributes:
-        steps: gradient steps.
-        batch: structures a step.
-        learning_rate: of Adam.
-        reconstruction: weight α.
-        absorption: weight β.
-        codebook: weight θ.
-        commitment: β_c.
-        harmonics: of the solver inside the loss.
-        steps_per_epoch: steps between checkpoints.
-    """
-
-    steps: int = 600
-    batch: int = 128
-    learning_rate: float = 1e-3
-    reconstruction: float = 0.1
-    absorption: float = 1.2
-    codebook: float = 1.2
-    commitment: float = 0.25
-    harmonics: int = 25
-    steps_per_epoch: int = 50
 
 
 class _VqVaeModule(lightning.LightningModule):

@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
@@ -15,25 +12,7 @@ from torch.utils.data import DataLoader
 
 from microwright.training.batches import StepBatches
 from microwright.training.checkpoints import SafetensorsCheckpoints
-
-
-@dataclass(frozen=True)
-class TrainerOptions:
-    """Where and on what a training runs.
-
-    Attributes:
-        folder: where its checkpoints go; a second call with the same folder continues from them.
-        accelerator: ``"cpu"``, ``"gpu"`` or ``"auto"``.
-        devices: how many; Lightning's own word for it.
-        progress: draw a progress bar.
-        extra: further arguments of ``lightning.Trainer`` (strategy, num_nodes, precision, ...).
-    """
-
-    folder: Path
-    accelerator: str = "auto"
-    devices: int | str = 1
-    progress: bool = True
-    extra: dict[str, Any] = field(default_factory=dict)
+from microwright.training.settings import TrainerOptions
 
 
 class _EpochOfBatches(Callback):
