@@ -71,8 +71,7 @@ def test_training_that_broke_off_continues_to_the_same_model(models, family, tmp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("microwright.methods.encoded.train_mdn", killed)
-        patch.setattr("microwright.methods.decoded.train_mdn", killed)
+        patch.setattr("microwright.inverters.mdn_training.train_mdn", killed)
         with pytest.raises(KeyboardInterrupt):
             train_method(name, TINY, workspace(tmp_path / name), family)
     assert (tmp_path / f"{name}.training").exists()
