@@ -5,7 +5,7 @@ COUNT ?= 30
 TARGET ?= 0.65
 OUT ?= designs
 
-.PHONY: design test test-slow lint clean
+.PHONY: design test test-slow docs lint clean
 
 .venv/base: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -17,6 +17,10 @@ OUT ?= designs
 	$(BIN)/python -m pip install --quiet --editable '.[test,bo,vq]'
 	touch $@
 
+.venv/docs: .venv/base
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 design: .venv/base
 	$(BIN)/microwright design --target $(TARGET) --count $(COUNT) --out $(OUT) --force
 
@@ -25,6 +29,10 @@ test: .venv/tools
 
 test-slow: .venv/tools
 	$(BIN)/python -m pytest -m slow
+
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(BIN)/python scripts/docs/check.py build/site
 
 lint: .venv/tools
 	$(BIN)/ruff check .
