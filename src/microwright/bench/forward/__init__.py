@@ -1,0 +1,1 @@
+"""Forward baselines of the VAE-Regression paper: from structure to stiffness, one file a method."""

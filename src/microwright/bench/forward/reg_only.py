@@ -1,0 +1,151 @@
+"""The Reg-only network (Yang et al., Comput. Mater. Sci. 151, 2018): a 3-D CNN from structure to stiffness, no more.
+
+Convolutions 3×3×3 of 16, 32, 64, 128, 256 filters with ReLU, each followed by average pooling by 2, as many as the grid
+has halvings; dense layers of 2048 and 1024; the structure minus 0.5 in, the property out. Squared error with L2
+weights of 0.001 per GPa², Adam, early stopping. Structures are periodic, and so are the convolutions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import lightning
+import torch
+from jaxtyping import Float
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from microwright.bench.forward.data import Part
+from microwright.representations.vae_regression import BRANCH, COMMON, VaeRegressionShape
+from microwright.training import StepBatches, TrainerOptions
+from microwright.training.fit import fit
+
+
+@dataclass(frozen=True)
+class RegOnlyTraining:
+    """Settings; the paper's but for the epochs, which it leaves to early stopping.
+
+    Attributes:
+        batch: structures a step.
+        learning_rate: of Adam.
+        l2: weight of the squared weights against the squared error in GPa².
+        patience: epochs without a better validation loss before stopping.
+        epochs: at most so many.
+    """
+
+    batch: int = 8
+    learning_rate: float = 5e-4
+    l2: float = 1e-3
+    patience: int = 10
+    epochs: int = 200
+
+
+class RegOnlyNetwork(nn.Module):
+    """Volumes → standardised properties.
+
+    Args:
+        shape: whose grid, width and number of properties it takes.
+    """
+
+    property_mean: Tensor
+    property_std: Tensor
+
+    def __init__(self, shape: VaeRegressionShape) -> None:
+        super().__init__()
+        filters = (1, *shape.encoder_filters)
+        self.convolutions = nn.ModuleList(
+            nn.Conv3d(i, o, 3, padding=1, padding_mode="circular") for i, o in pairwise(filters)
+        )
+        sizes = (shape.flat_features, shape.scaled(COMMON), shape.scaled(BRANCH))
+        self.dense = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
+        self.last = nn.Linear(sizes[-1], shape.properties)
+        self.register_buffer("property_mean", torch.zeros(shape.properties))
+        self.register_buffer("property_std", torch.ones(shape.properties))
+
+    def forward(self, structures: Float[Tensor, "batch x y z"]) -> Float[Tensor, "batch p"]:
+        x = structures[:, None] - 0.5
+        for convolution in self.convolutions:
+            x = F.avg_pool3d(F.relu(convolution(x)), 2)
+        x = x.flatten(1)
+        for layer in self.dense:
+            x = F.relu(layer(x))
+        return self.last(x)
+
+    @torch.no_grad()
+    def predict(self, structures: Float[Tensor, "n x y z"], batch: int = 64) -> Float[Tensor, "n p"]:
+        """Properties in their own units."""
+        return torch.cat([self(part) * self.property_std + self.property_mean for part in structures.split(batch)])
+
+    def standardise_by(self, values: Float[Tensor, "n p"]) -> None:
+        """Take the units of the properties from the training values."""
+        self.property_mean.copy_(values.mean(0))
+        self.property_std.copy_(values.std(0).clamp_min(1e-12))
+
+
+class _RegOnlyModule(lightning.LightningModule):
+    def __init__(self, network: RegOnlyNetwork, settings: RegOnlyTraining) -> None:
+        super().__init__()
+        self.network = network
+        self.settings = settings
+        self.best: dict[str, Tensor] = {}
+        self.best_loss = float("inf")
+
+    def _squared_error(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        structures, values = batch
+        wanted = (values - self.network.property_mean) / self.network.property_std
+        return (self.network(structures) - wanted).square().mean()
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        # the error is in units of the variance, and so is the paper's weight
+        weight = self.settings.l2 / self.network.property_std.square().mean()
+        squares = sum(p.square().sum() for name, p in self.network.named_parameters() if name.endswith("weight"))
+        return self._squared_error(batch) + weight * squares
+
+    def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.log("validation", self._squared_error(batch), prog_bar=True, batch_size=len(batch[0]))
+
+    def on_validation_epoch_end(self) -> None:
+        loss = float(self.trainer.callback_metrics["validation"])
+        if loss < self.best_loss:
+            self.best_loss = loss
+            self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["best"] = {"loss": self.best_loss, "weights": self.best}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.best_loss = checkpoint["best"]["loss"]
+        self.best = checkpoint["best"]["weights"]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.network.parameters(), lr=self.settings.learning_rate)
+
+
+def train_reg_only(
+    network: RegOnlyNetwork,
+    train: Part,
+    validation: Part,
+    settings: RegOnlyTraining,
+    options: TrainerOptions,
+    seed: int,
+) -> dict[str, float]:
+    """Fit ``network`` in place and keep its best weights; continues from the checkpoint in ``options.folder``.
+
+    Returns:
+        The best validation loss (variances) and the epochs taken.
+    """
+    network.standardise_by(train.values)
+    tensors = train.structures, train.values.float()
+    batches = StepBatches(tensors, settings.batch, max(1, len(train) // settings.batch), seed)
+    held_out = zip(validation.structures.split(64), validation.values.float().split(64), strict=True)
+    loader: DataLoader[Any] = DataLoader(list(held_out), batch_size=None)  # type: ignore[arg-type]
+    module = _RegOnlyModule(network, settings)
+    stop = EarlyStopping("validation", patience=settings.patience)
+    trainer = fit(module, batches, settings.epochs, options, loader, [stop])
+    network.load_state_dict(module.best)
+    network.eval()
+    return {"validation": module.best_loss, "epochs": float(trainer.current_epoch)}
