@@ -78,7 +78,7 @@ def design_command(
             count=count,
             seed=seed,
             constraints=constraints_of_file(text, flags),
-            refinement=RefinementNumerics(workers=_cores()),
+            refinement=RefinementNumerics(workers=cores()),
             certify=certify,
             robust=robust,
             fabrication=fabrication,
@@ -203,7 +203,7 @@ def _exported(formats: list[str]) -> str:
     return "".join(f", {name}/" for name in formats)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Threads that solve side by side; torch's own then stay out of their way.
 
     One thread each is the fastest split of a batch of small matrices.
