@@ -158,6 +158,7 @@ class AbsorptionBench:
         given: folders of models that exist already, by method.
         workers: labelling processes.
         report: told what happens next.
+        scheduler: address of a Dask scheduler that labels instead.
     """
 
     data: str
@@ -166,6 +167,7 @@ class AbsorptionBench:
     given: Mapping[str, Path] = field(default_factory=dict)
     workers: int = 1
     report: Report = print
+    scheduler: str | None = None
 
     @property
     def solver(self) -> Solver:
@@ -191,7 +193,7 @@ class AbsorptionBench:
         return load_method(folder)
 
     def _train(self, name: str, folder: Path) -> None:
-        workspace = Workspace(folder, workers=self.workers, progress=False)
+        workspace = Workspace(folder, workers=self.workers, scheduler=self.scheduler, progress=False)
         if name in (GAN_MDN, VQVAE_MDN):
             # these label what they make themselves
             train_method(name, self.scale.recipe, workspace)
@@ -335,7 +337,8 @@ class AbsorptionBench:
 
     def _labelled(self, name: str, source: Source, count: int) -> LabelledSet:
         self.folder.mkdir(parents=True, exist_ok=True)
-        return label(source, self.solver, self.folder / f"{name}.zarr", count, workers=self.workers)
+        where = self.folder / f"{name}.zarr"
+        return label(source, self.solver, where, count, workers=self.workers, scheduler=self.scheduler)
 
 
 def _sizes(scale: Scale) -> dict[str, int]:

@@ -22,6 +22,7 @@ from microwright.bench.absorption import (
 from microwright.bench.absorption_page import draw_figures, markdown_table, metrics_table, write_csv, write_page
 from microwright.bench.results import write_results
 from microwright.cli.design import DEFAULT_MODEL
+from microwright.cli.options import Scheduler
 from microwright.methods.gan_mdn import NAME as GAN_MDN
 
 bench_app = typer.Typer(no_args_is_help=True, help="Make the tables of the papers again.")
@@ -43,6 +44,7 @@ def absorption_command(
     seeds: Annotated[int | None, typer.Option(help="Seeds of the draw, instead of the scale's number.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Of the optimisation, instead of the recipe's.")] = None,
     workers: Annotated[int, typer.Option(help="Local labelling processes.")] = 1,
+    scheduler: Scheduler = None,
 ) -> None:
     """Every 2-D method on optical absorption; run the same command again to continue one that was stopped."""
     command = _command(
@@ -53,7 +55,7 @@ def absorption_command(
     chosen = changed(scale_named(scale, data), labels, seeds, iterations)
     console = Console()
     shipped = {GAN_MDN: DEFAULT_MODEL} if (data, scale) == ("data-2", "full") and DEFAULT_MODEL.exists() else {}
-    run = AbsorptionBench(data, chosen, models / f"{data}-{scale}", shipped, workers, console.print)
+    run = AbsorptionBench(data, chosen, models / f"{data}-{scale}", shipped, workers, console.print, scheduler)
     measured = [run.measure(name) for name in names]
     table, beyond = table_rows(data, measured), method_rows(run, measured)
     console.print(markdown_table(table), metrics_table(beyond), sep="\n\n")

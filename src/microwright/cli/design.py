@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from microwright.cli.options import Force, Seed
+from microwright.cli.options import Force, Scheduler, Seed, SimulatorFile, read_solver
+from microwright.data.remote import working_on
 from microwright.design.constraints import SYMMETRIES, Constraints, constraints_of_file, pixels_of
 from microwright.design.designer import Designer
 from microwright.design.exact import Request, direct_designs, exact_designs
@@ -56,11 +57,15 @@ def design_command(
         bool, typer.Option("--fabrication", help="Report what fabrication errors do to each design.")
     ] = False,
     export_formats: Annotated[str, typer.Option("--export", help=f"Of {', '.join(FORMATS)}, with commas.")] = "",
+    simulator: SimulatorFile = None,
+    scheduler: Scheduler = None,
     seed: Seed = 0,
     force: Force = False,
 ) -> int:
     """Design structures that have the target property, each verified by the solver."""
     check_output(out, force)
+    if simulator is not None:
+        read_solver(simulator)  # from here on the model's own spec finds it
     designer = Designer.of(load_method(model))
     formats = [name.strip() for name in export_formats.split(",") if name.strip()]
     check_formats(formats, len(designer.method.card.grid))
@@ -88,7 +93,8 @@ def design_command(
     console = Console()
     with fresh_output(out, force) as folder:
         folder.mkdir()
-        outcomes = design_all(designer, requests, refine, console)
+        with working_on(designer.solver, scheduler) as solver:
+            outcomes = design_all(replace(designer, solver=solver), requests, refine, console)
         write_outcomes(folder, outcomes, formats)
     console.print(summary_table(outcomes))
     console.print(f"written to {out}: designs.h5, designs.csv, gallery.png, report.html{_exported(formats)}")

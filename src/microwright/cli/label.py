@@ -15,10 +15,12 @@ from microwright.cli.options import (
     Force,
     Properties,
     Scheduler,
+    SimulatorFile,
     SolverFile,
     Workers,
     chosen_dimensions,
     chosen_solver,
+    named_solver,
     undeclared_dimensions,
 )
 from microwright.cli.progress import sample_bar, say
@@ -34,6 +36,7 @@ def label_command(
     out: Annotated[Path, typer.Option(help="The labelled set (a Zarr store).")],
     property: Properties = None,
     solver: SolverFile = None,
+    simulator: SimulatorFile = None,
     dataset: Dataset = None,
     dimensions: Dimensions = None,
     chunk: Annotated[int, typer.Option(help="Samples per chunk, the most that a kill can lose per worker.")] = 64,
@@ -43,6 +46,7 @@ def label_command(
     force: Force = False,
 ) -> None:
     """Compute properties of structures; run the same command again to continue a run that was stopped."""
+    solver = named_solver(solver, simulator)
     grid_axes = chosen_dimensions(property, solver, dimensions)
     source = read_source(structures, dataset, grid_axes, undeclared_dimensions(property))
     engine = chosen_solver(property, solver, len(source.grid))

@@ -13,6 +13,7 @@ from microwright.data.sources import Parameter
 from microwright.design.designs import read_designs
 from microwright.errors import InputError
 from microwright.physics.catalogue import dimensions_of, solver_for, solver_from_spec
+from microwright.physics.external import read_simulator
 from microwright.physics.property import Solver
 
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there.")]
@@ -26,6 +27,9 @@ Dimensions = Annotated[
 Properties = Annotated[list[str] | None, typer.Option("--property", help="Property, as in absorption or C11.")]
 SolverFile = Annotated[
     Path | None, typer.Option("--solver", help="JSON of a solver's spec, or a designs.h5 for its own.")
+]
+SimulatorFile = Annotated[
+    Path | None, typer.Option("--simulator", help="TOML of your own simulator: a command, or a Python function.")
 ]
 
 #: the file of designs, which says what verified them
@@ -73,8 +77,17 @@ def chosen_solver(properties: Sequence[str] | None, solver: Path | None, dimensi
     return read_solver(solver)
 
 
+def named_solver(solver: Path | None, simulator: Path | None) -> Path | None:
+    """The file of ``--solver`` or of ``--simulator``, whichever is given."""
+    if solver is not None and simulator is not None:
+        raise InputError("simulator: given together with --solver; leave one out")
+    return solver or simulator
+
+
 def read_solver(path: Path) -> Solver:
-    """The solver whose spec lies in a JSON file, or the one that verified a ``designs.h5``."""
+    """The solver whose spec lies in a JSON file, the one that verified a ``designs.h5``, or a simulator's TOML."""
+    if path.suffix.lower() == ".toml":
+        return read_simulator(path)
     if path.name == DESIGNS:
         return solver_from_spec(read_designs(path).solver)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +19,17 @@ from microwright.cli.options import (
     Dimensions,
     Force,
     Properties,
+    Scheduler,
+    SimulatorFile,
     SolverFile,
     chosen_dimensions,
     chosen_solver,
+    named_solver,
     undeclared_dimensions,
 )
 from microwright.cli.progress import sample_bar, say
 from microwright.data.labelling import solve_each
+from microwright.data.remote import working_on
 from microwright.errors import InputError
 from microwright.physics.property import Solution, Solver, Status
 from microwright.structures.files import StructureSet, read_structures
@@ -32,21 +37,28 @@ from microwright.structures.files.output import check_output, fresh_output
 
 #: structures solved at a time
 CHUNK = 8
+#: structures that go out to a cluster at a time
+CHUNK_REMOTE = 1024
 #: rows that are printed; a table file holds all
 ROWS = 40
+#: failures that are told, and characters of each
+LOGS, LOG_LENGTH = 5, 400
 
 
 def simulate_command(
     structures: Annotated[Path, typer.Argument(help="File or folder of structures.")],
     property: Properties = None,
     solver: SolverFile = None,
+    simulator: SimulatorFile = None,
     dataset: Dataset = None,
     dimensions: Dimensions = None,
+    scheduler: Scheduler = None,
     tolerance: Annotated[float | None, typer.Option(help="Largest error bar to aim at; costs time.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV of the results.")] = None,
     force: Force = False,
 ) -> None:
     """Properties of structures, each with error bar and status; a designs.h5 is solved as it was verified."""
+    solver = named_solver(solver, simulator)
     if structures.name == DESIGNS and property is None and solver is None:
         solver = structures
     if out is not None:
@@ -60,22 +72,26 @@ def simulate_command(
         dataset=dataset,
     )
     engine = chosen_solver(property, solver, content.structures.ndim - 1)
-    solution = simulate_all(engine, content, tolerance)
+    with working_on(engine, scheduler) as working:
+        solution = simulate_all(working, content, tolerance, CHUNK if scheduler is None else CHUNK_REMOTE)
     Console().print(result_table(engine, content, solution))
+    for index, text in list(solution.log.items())[:LOGS]:
+        say(f"{content.names[index]} failed: {' '.join(text.split())[:LOG_LENGTH]}")
     if out is not None:
         with fresh_output(out, force) as draft:
             write_results(draft, engine, content, solution)
         say(f"written to {out}")
 
 
-def simulate_all(solver: Solver, content: StructureSet, tolerance: float | None) -> Solution:
+def simulate_all(solver: Solver, content: StructureSet, tolerance: float | None, chunk: int = CHUNK) -> Solution:
     """Solve all structures, a few at a time; with ``tolerance`` until the error bars are that small, where they can."""
     solve = solver.solve if tolerance is None else lambda batch: solver.certify(batch, tolerance)
     parts = []
     with sample_bar("simulating") as report:
-        for start in range(0, len(content.structures), CHUNK):
-            batch = torch.as_tensor(content.structures[start : start + CHUNK]).float()
-            parts.append(solve_each(solve, batch, len(solver.properties))[0])
+        for start in range(0, len(content.structures), chunk):
+            batch = torch.as_tensor(content.structures[start : start + chunk]).float()
+            solution, log = solve_each(solve, batch, len(solver.properties))
+            parts.append(replace(solution, log=log))
             report(start + len(batch), len(content.structures))
     return Solution.concatenate(parts)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from microwright.cli.options import Force, Scheduler, Seed, Workers
+from microwright.cli.options import Force, Scheduler, Seed, SimulatorFile, Workers, read_solver
 from microwright.cli.progress import sample_bar
 from microwright.data.store import LabelledSet
 from microwright.errors import InputError
@@ -23,6 +23,7 @@ def train_command(
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     recipe: Annotated[str, typer.Option(help="Sizes and settings: data-1, data-2 or smoke.")] = "data-2",
     data: Annotated[Path | None, typer.Option(help="Labelled set to learn from instead of random fields.")] = None,
+    simulator: SimulatorFile = None,
     seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="cpu, gpu or auto.")] = "auto",
     devices: Annotated[int, typer.Option(help="Devices to train on.")] = 1,
@@ -35,6 +36,8 @@ def train_command(
     check_output(out, force)
     if accelerator not in ("cpu", "gpu", "auto"):
         raise InputError(f"accelerator: '{accelerator}' is unknown; choose cpu, gpu or auto")
+    if simulator is not None:
+        read_solver(simulator)  # from here on the set's own spec finds it
     chosen = recipe_named(recipe)
     given = None if data is None else LabelledSet.open(data)
     with sample_bar("labelling") as labelled:

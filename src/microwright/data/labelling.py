@@ -148,7 +148,8 @@ def solve_each(
     """
     with torch.no_grad():
         try:
-            return _on_cpu(solve(structures)), {}
+            solution = _on_cpu(solve(structures))
+            return solution, dict(solution.log)
         except InputError:
             raise
         except Exception:
@@ -158,10 +159,13 @@ def solve_each(
 def _solve_one_by_one(
     solve: Callable[[Tensor], Solution], structures: Tensor, properties: int
 ) -> tuple[Solution, dict[int, str]]:
-    parts, log = [], {}
+    parts: list[Solution] = []
+    log: dict[int, str] = {}
     for index in range(len(structures)):
         try:
             parts.append(_on_cpu(solve(structures[index : index + 1])))
+            if parts[-1].log:
+                log[index] = parts[-1].log[0]
         except Exception as error:
             parts.append(_failure(properties))
             log[index] = f"{type(error).__name__}: {error}"
@@ -176,12 +180,12 @@ def _failure(properties: int) -> Solution:
 
 def _on_cpu(solution: Solution) -> Solution:
     """The solution in main memory; a value that is not finite is a failure, whatever its status says."""
-    fields = {name: value.cpu() for name, value in vars(solution).items()}
+    fields = {name: value.cpu() for name, value in vars(solution).items() if name != "log"}
     broken = ~torch.isfinite(fields["values"]).all(1)
     for name in ("values", "error_bar"):
         fields[name] = fields[name].double().masked_fill(broken[:, None], torch.nan)
     fields["status"] = fields["status"].masked_fill(broken, int(Status.FAILED))
-    return Solution(**fields)
+    return Solution(**fields, log=solution.log)
 
 
 def _as_chunk(samples: Samples, solution: Solution) -> Chunk:

@@ -104,6 +104,7 @@ def exact_designs(designer: Designer, request: Request, progress: Progress | Non
     """
     work = _Work(designer, request, progress)
     work.check()
+    work.check_gradients()
     return work.run()
 
 
@@ -157,6 +158,14 @@ class _Work:
         self.target.check_precision(precision_of(self.solver))
         self.constraints.check_grid(tuple(self.designer.method.card.grid))
         refuse_impossible(self.reached)
+
+    def check_gradients(self) -> None:
+        """Refuse a simulator that refinement cannot follow."""
+        if not self.solver.differentiable:
+            raise InputError(
+                "solver: refinement needs gradients, which an external simulator does not give; "
+                "take the method's samples with --direct, or refine with a surrogate"
+            )
 
     @property
     def reached(self) -> tuple[Reachable, ...]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from microwright.data.sources import ArraySource
 from microwright.data.store import LabelledSet
+from microwright.errors import InputError
 from microwright.methods.base import LatentMethod
 from microwright.methods.card import ModelCard
 from microwright.methods.decoded import images_for, train_decoded
@@ -39,9 +40,11 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
         data: a labelled set whose structures and solver are used in place of the recipe's family and cell.
 
     Raises:
-        InputError: ``data`` is 3-D, or has no solver; vector-quantize-pytorch is missing.
+        InputError: ``data`` is 3-D, or has no solver, or one without gradients; vector-quantize-pytorch is missing.
     """
     structures, solver, origin = images_for(NAME, recipe, workspace, data)
+    if not solver.differentiable:
+        raise InputError(f"data: {NAME} learns from the solver's gradients, which this one has not; choose pca-mdn")
     representation = seeded(workspace.seed, lambda: VqVaeRepresentation(structures.shape[-1], recipe.vqvae_shape))
 
     def fit() -> dict[str, float]:

@@ -22,6 +22,8 @@ ENGINES = {
     "staggered": ("microwright.physics.optics.staggered", "StaggeredSolver"),
     "elasticity": ("microwright.physics.elasticity", "ElasticSolver"),
     "conduction": ("microwright.physics.conduction", "ConductionSolver"),
+    "command": ("microwright.physics.external", "CommandSolver"),
+    "function": ("microwright.physics.external", "FunctionSolver"),
 }
 
 

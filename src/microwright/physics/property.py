@@ -8,7 +8,8 @@ travel as JSON (``Solver.spec``), so that every file says by itself what its num
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -60,6 +61,7 @@ class Solution:
         status: one ``Status`` per structure.
         residual: relative residual of the linear solve, 0 for direct solvers.
         iterations: iterations of the linear solve, 0 for direct solvers.
+        log: what is known of structures that failed, by their place in the batch.
     """
 
     values: Float[Tensor, "batch properties"]
@@ -67,6 +69,7 @@ class Solution:
     status: Int[Tensor, "batch"]
     residual: Float[Tensor, "batch"]
     iterations: Int[Tensor, "batch"]
+    log: Mapping[int, str] = field(default_factory=dict)
 
     @staticmethod
     def exact(values: Float[Tensor, "batch properties"], error_bar: Tensor | None = None) -> Solution:
@@ -84,7 +87,12 @@ class Solution:
     def concatenate(parts: list[Solution]) -> Solution:
         """The solutions of consecutive chunks as one."""
         fields = ("values", "error_bar", "status", "residual", "iterations")
-        return Solution(**{name: torch.cat([getattr(part, name) for part in parts]) for name in fields})
+        log: dict[int, str] = {}
+        start = 0
+        for part in parts:
+            log |= {start + index: text for index, text in part.log.items()}
+            start += len(part.status)
+        return Solution(**{name: torch.cat([getattr(part, name) for part in parts]) for name in fields}, log=log)
 
 
 class Solver(ABC):
@@ -94,6 +102,8 @@ class Solver(ABC):
     properties: tuple[Property, ...]
     #: number of grid axes of the structures: 2 or 3
     dimensions: int
+    #: whether the values of a solution carry gradient, so that refinement can use them
+    differentiable: bool = True
 
     @abstractmethod
     def solve(self, structures: Float[Tensor, "batch *grid"]) -> Solution:
