@@ -13,6 +13,7 @@ from microwright.cli.bench import bench_app
 from microwright.cli.design import design_command
 from microwright.cli.label import label_command
 from microwright.cli.simulate import simulate_command
+from microwright.cli.studio import studio_command
 from microwright.cli.train import train_command
 from microwright.errors import InputError
 
@@ -34,6 +35,7 @@ app.command("design")(design_command)
 app.command("train")(train_command)
 app.command("label")(label_command)
 app.command("simulate")(simulate_command)
+app.command("studio")(studio_command)
 app.add_typer(generate.app, name="generate")
 app.add_typer(data.app, name="data")
 app.add_typer(bench_app, name="bench")

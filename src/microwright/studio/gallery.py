@@ -1,0 +1,115 @@
+"""Designs as pictures with captions, as a table, and in sums."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from microwright.design.designs import Designs
+from microwright.design.outcome import Outcome
+from microwright.studio.pictures import picture
+
+#: key of each order; lists ascend
+ORDERS: dict[str, Callable[[Outcome, int], float]] = {
+    "error": lambda outcome, index: _error(outcome.designs, index),
+    "achieved value": lambda outcome, index: float(outcome.designs.achieved[index, 0]),
+    "error bar": lambda outcome, index: float(np.nan_to_num(outcome.designs.error_bar[index, 0])),
+    "phase fraction": lambda outcome, index: float(outcome.designs.phase_fraction[index]),
+    "number": lambda outcome, index: float(index),
+}
+#: columns of the summary
+SUMMED = ("smallest REP", "average", "std", "largest", "meet it")
+
+
+def order(outcome: Outcome, by: str) -> list[int]:
+    """Numbers of the designs, smallest first; an error that is unknown comes last."""
+    return sorted(range(len(outcome.designs)), key=lambda index: ORDERS[by](outcome, index))
+
+
+def images(outcome: Outcome, order: list[int]) -> list[tuple[Image.Image, str]]:
+    """Each design with its caption."""
+    verdicts = outcome.verdicts
+    return [(picture(outcome.designs.structures[i]), caption(outcome.designs, i, verdicts[i])) for i in order]
+
+
+def caption(designs: Designs, index: int, verdict: str) -> str:
+    """Achieved values with error bars, REP and verdict."""
+    return f"#{index} {values(designs, index)} · {rep(designs, index)}{verdict}"
+
+
+def values(designs: Designs, index: int) -> str:
+    """Achieved values with their error bars."""
+    triples = zip(designs.properties, designs.achieved[index], designs.error_bar[index], strict=True)
+    return ", ".join(f"{item.name} {value:.5g}{bar_of(bar)}" for item, value, bar in triples)
+
+
+def bar_of(bar: float) -> str:
+    """An error bar as text; nothing where it is unknown, or exactly 0 because the value was counted."""
+    return "" if math.isnan(bar) or bar == 0 else f" ± {bar:.1g}"
+
+
+def rep(designs: Designs, index: int) -> str:
+    error = _error(designs, index)
+    return "" if math.isinf(error) else f"REP {error:.2g} % · "
+
+
+def table(outcome: Outcome, order: list[int]) -> pd.DataFrame:
+    """One row a design."""
+    designs, verdicts, violations = outcome.designs, outcome.verdicts, outcome.violations
+    rows = []
+    for index in order:
+        row: dict[str, Any] = {"#": index}
+        for item, value, bar in zip(designs.properties, designs.achieved[index], designs.error_bar[index], strict=True):
+            row[item.name] = float(f"{value:.6g}")
+            row[f"± {item.name}"] = "unknown" if math.isnan(bar) else f"{bar:.2g}"
+        error = _error(designs, index)
+        row["REP %"] = "–" if math.isinf(error) else float(f"{error:.3g}")
+        row["fraction"] = float(f"{designs.phase_fraction[index]:.4f}")
+        row["verdict"] = "; ".join([verdicts[index], *violations[index]])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def status(message: str, share: float) -> str:
+    """One line and a bar; screen readers say it when it changes."""
+    return (
+        f'<div role="status" aria-live="polite" class="mw-status"><span>{escape(message)}</span>'
+        f'<div class="mw-bar"><div style="width:{100 * share:.0f}%"></div></div></div>'
+    )
+
+
+def summary(outcome: Outcome) -> str:
+    """The designs' errors beside those of the samples that they were refined from."""
+    designs = outcome.designs
+    rows = [("designs", designs.worst_rep if _valued(designs) else None, outcome.verdicts.count("met"), len(designs))]
+    if outcome.start is not None and _valued(designs):
+        start = np.nanmax(100 * np.abs(outcome.start - designs.target) / np.abs(designs.target), axis=1)
+        rows.append(("their direct samples", start, None, len(start)))
+    body = "".join(_summary_row(*row) for row in rows)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in outcome.notes)
+    return (
+        f'<table class="mw-summary"><thead><tr><th></th>{"".join(f"<th>{name}</th>" for name in SUMMED)}</tr></thead>'
+        f"<tbody>{body}</tbody></table><ul class='mw-notes'>{notes}</ul>"
+    )
+
+
+def _summary_row(name: str, errors: np.ndarray | None, met: int | None, count: int) -> str:
+    figures = [] if errors is None else [errors.min(), errors.mean(), errors.std(), errors.max()]
+    cells = "".join(f"<td>{figure:.3g} %</td>" for figure in figures) or "<td>–</td>" * 4
+    return f"<tr><th>{name}</th>{cells}<td>{'' if met is None else f'{met} of {count}'}</td></tr>"
+
+
+def _valued(designs: Designs) -> bool:
+    return not np.isnan(designs.target).all()
+
+
+def _error(designs: Designs, index: int) -> float:
+    """The largest REP; infinite where no value was asked."""
+    errors = designs.rep[index]
+    return math.inf if np.isnan(errors).all() else float(np.nanmax(errors))
