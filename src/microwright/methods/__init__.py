@@ -8,7 +8,7 @@ from pathlib import Path
 
 from microwright.data.store import LabelledSet
 from microwright.errors import InputError
-from microwright.methods import bayesian_optimisation, gan_mdn, pca_mdn, pixel_mdn, vqvae_mdn
+from microwright.methods import bayesian_optimisation, gan_mdn, pca_mdn, pixel_mdn, vae_regression, vqvae_mdn
 from microwright.methods.base import Method, Proposals
 from microwright.methods.card import ModelCard, read_card
 from microwright.methods.recipes import Recipe
@@ -28,7 +28,7 @@ class MethodEntry:
 
 METHODS = {
     module.NAME: MethodEntry(module.train, module.build)
-    for module in (gan_mdn, vqvae_mdn, pca_mdn, pixel_mdn, bayesian_optimisation)
+    for module in (gan_mdn, vqvae_mdn, pca_mdn, pixel_mdn, bayesian_optimisation, vae_regression)
 }
 
 

@@ -9,7 +9,7 @@ from microwright.errors import InputError
 from microwright.methods.target_search import SearchSettings
 from microwright.physics.optics import RcwaNumerics, RcwaSolver, default_cell
 from microwright.representations.vqvae import VqVaeShape
-from microwright.training.settings import GanTraining, MdnTraining, VqVaeTraining
+from microwright.training.settings import GanTraining, MdnTraining, VaeRegressionTraining, VqVaeTraining
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,43 @@ class RandomFieldFamily:
 
 
 @dataclass(frozen=True)
+class VolumeRecipe:
+    """How a 3-D model is made from nothing: filtered noise and its stiffness.
+
+    Attributes:
+        grid: voxels per axis.
+        samples: labelled volumes.
+        properties: what is learnt.
+        filter_scale: factor on the family's filter widths, which are meant for 51 voxels.
+        latent: dimensions of the latent.
+        components: Gaussians of the prior.
+        width: factor on the paper's numbers of filters and neurons.
+        style: reconstruction loss: two-point or random.
+        training: settings of the training.
+        temperature: factor on the prior's σ when latents are drawn.
+    """
+
+    grid: tuple[int, int, int] = (51, 51, 51)
+    samples: int = 64 * 139
+    properties: tuple[str, ...] = ("C11",)
+    filter_scale: float = 1.0
+    latent: int = 16
+    components: int = 2
+    width: float = 1.0
+    style: str = "two-point"
+    training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
+    temperature: float = 1.0
+
+    @property
+    def shipped(self) -> bool:
+        """Whether the labels that come with the package are those that the recipe needs."""
+        entries = {"C11", "C21", "C31", "C22", "C32", "C33"}
+        return self.grid == (51, 51, 51) and self.filter_scale == 1 and set(self.properties) <= entries
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """How a 2-D model is made from nothing.
+    """How a model is made from nothing; ``volumes`` is for the 3-D method, the others are for the 2-D ones.
 
     Attributes:
         name: what the command line calls it.
@@ -46,6 +81,7 @@ class Recipe:
         components: Gaussians of the mixture.
         temperature: factor on the Gaussians' σ when latents are drawn; the papers have 1.
         numerics: fidelity of the labels.
+        volumes: everything of the 3-D method.
     """
 
     name: str
@@ -62,6 +98,7 @@ class Recipe:
     components: int = 40
     temperature: float = 0.5
     numerics: RcwaNumerics = field(default_factory=RcwaNumerics)
+    volumes: VolumeRecipe = field(default_factory=VolumeRecipe)
 
     def source(self, seed: int) -> RandomFieldSource:
         """The family's structures."""
@@ -90,6 +127,13 @@ RECIPES = {
         vqvae=VqVaeTraining(steps=20, batch=32, steps_per_epoch=10),
         search=SearchSettings(initial=16, iterations=6),
         numerics=RcwaNumerics(harmonics=49),
+        volumes=VolumeRecipe(
+            grid=(12, 12, 12),
+            samples=32,
+            filter_scale=0.25,
+            width=0.125,
+            training=VaeRegressionTraining(epochs=4, steps_per_epoch=10, scale_steps=5),
+        ),
     ),
 }
 

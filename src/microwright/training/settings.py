@@ -103,3 +103,34 @@ class VqVaeTraining:
     commitment: float = 0.25
     harmonics: int = 25
     steps_per_epoch: int = 50
+
+
+@dataclass(frozen=True)
+class VaeRegressionTraining:
+    """Settings of the training; the defaults are the paper's.
+
+    Attributes:
+        batch: volumes a step.
+        learning_rate: of Adam, β₁ = 0.75, β₂ = 0.999.
+        patience: epochs without a better validation loss before stopping.
+        epochs: at most so many.
+        steps_per_epoch: steps between validations; None for one pass over the training volumes.
+        regression: weight w_r of the regression term.
+        divergence: weight w_k of the divergence.
+        scale_steps: first steps over which the terms' scales are measured; at most those of one epoch.
+        final_rate: the learning rate falls geometrically to this share of itself at the last epoch; 1 keeps it.
+        validation: share of the volumes kept for early stopping where no validation set is given.
+        mirrored: mirror volumes at random; right for C11 to C33 and the diagonal, not for entries such as C16.
+    """
+
+    batch: int = 8
+    learning_rate: float = 5e-4
+    patience: int = 10
+    epochs: int = 200
+    steps_per_epoch: int | None = None
+    regression: float = 10.0
+    divergence: float = 1.0
+    scale_steps: int = 64
+    final_rate: float = 1.0
+    validation: float = 0.25
+    mirrored: bool = True

@@ -1,0 +1,194 @@
+"""VAE-Regression with a multimodal prior (Sardeshmukh et al.): volumes from stiffness, and stiffness from volumes.
+
+Encoder, decoder, regressor and conditional prior are trained together on labelled volumes; then
+
+- forward: q(c|x) gives mean and variance of the properties of a structure;
+- inverse: latents come from p(z|c), drawn or the components' means, are decoded to a probability of the hard phase at
+  each voxel, and cut so that the hard phase takes the share that the decoder's mean probability says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from microwright.data.store import LabelledSet
+from microwright.inverters.multimodal_prior import component_gaussians
+from microwright.inverters.sampling import draw, tempered
+from microwright.methods.base import Method, Proposals
+from microwright.methods.card import ModelCard, PartCard, property_cards
+from microwright.methods.recipes import Recipe
+from microwright.methods.volumes import volumes_for
+from microwright.methods.workspace import Workspace
+from microwright.physics.property import Property
+from microwright.representations.style import style_named
+from microwright.representations.vae_regression import VaeRegressionNetworks, VaeRegressionShape, predictions
+from microwright.structures.random_fields import cut_at_fraction
+from microwright.training import seeded
+from microwright.training.settings import VaeRegressionTraining
+
+__all__ = [
+    "NAME",
+    "VaeRegression",
+    "VaeRegressionNetworks",
+    "VaeRegressionShape",
+    "VaeRegressionTraining",
+    "build",
+    "method_of",
+    "train",
+]
+
+NAME = "vae-regression"
+#: volumes encoded or decoded at once
+TOGETHER = 16
+
+
+class VaeRegression(Method):
+    """The trained networks as a method.
+
+    Args:
+        card: the model's card.
+        networks: trained.
+    """
+
+    def __init__(self, card: ModelCard, networks: VaeRegressionNetworks) -> None:
+        self.card = card
+        self.networks = networks.eval()
+
+    def forward(self, structures: Shaped[Tensor, "n x y z"]) -> tuple[Float[Tensor, "n p"], Float[Tensor, "n p"]]:
+        """Mean and variance of the properties of ``structures``, in their units (and units squared)."""
+        return predictions(self.networks, structures, TOGETHER)
+
+    def propose(self, target: Float[Tensor, "p"], count: int, generator: torch.Generator) -> Proposals:
+        self.check_target(target)
+        latents = self.draw_latents(target, count, generator)
+        return Proposals(self.structures(latents), latents)
+
+    @torch.no_grad()
+    def draw_latents(
+        self, target: Float[Tensor, "p"], count: int, generator: torch.Generator
+    ) -> Float[Tensor, "count m"]:
+        """Draws from p(z | target), σ times the card's temperature."""
+        mixture = self.networks.prior(self.networks.normalised(target[None]))
+        return draw(tempered(mixture, self.card.temperature), count, generator)
+
+    @torch.no_grad()
+    def component_means(self, target: Float[Tensor, "p"]) -> Float[Tensor, "k m"]:
+        """The means μ_k of the components of p(z | target)."""
+        return component_gaussians(self.networks.prior(self.networks.normalised(target[None]))).loc[0]
+
+    @torch.no_grad()
+    def component_weights(self, target: Float[Tensor, "p"]) -> Float[Tensor, "k"]:
+        """The probabilities π_k of the components of p(z | target)."""
+        return self.networks.prior(self.networks.normalised(target[None])).mixture_distribution.probs[0]
+
+    @torch.no_grad()
+    def latents(self, structures: Shaped[Tensor, "n x y z"]) -> Float[Tensor, "n m"]:
+        """Means of q(z | x)."""
+        return torch.cat([self.networks.encode(part.float())[0] for part in structures.split(TOGETHER)])
+
+    @torch.no_grad()
+    def structures(
+        self, latents: Float[Tensor, "n m"], phase_fraction: float | Float[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "n x y z"]:
+        """Binary structures of ``latents``: the voxels of highest probability are phase 1.
+
+        Args:
+            latents: points of the latent space.
+            phase_fraction: share of phase 1, one or one for each; None takes each decoded mean probability.
+        """
+        probability = torch.cat([self.networks.decode(part) for part in latents.split(TOGETHER)])
+        share = probability.flatten(1).mean(1) if phase_fraction is None else phase_fraction
+        return cut_at_fraction(probability, share)
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        return {"networks": self.networks}
+
+
+def method_of(
+    networks: VaeRegressionNetworks,
+    properties: Sequence[Property],
+    values: Float[Tensor, "n p"],
+    solver: dict[str, Any],
+    training: dict[str, Any],
+    metrics: dict[str, float],
+    temperature: float = 1.0,
+) -> VaeRegression:
+    """Trained networks with the card that makes them a method.
+
+    Args:
+        networks: trained.
+        properties: what they predict, in order.
+        values: labels of the training set; a target must lie in their range.
+        solver: spec of the solver that labelled.
+        training: where the structures came from, and how training went about it.
+        metrics: what training reached.
+        temperature: factor on the prior's σ when latents are drawn.
+    """
+    shape = networks.shape
+    card = ModelCard(
+        method=NAME,
+        version="",
+        properties=property_cards(tuple(properties), values.double()),
+        grid=shape.grid,
+        solver=solver,
+        representation=PartCard(kind=NAME, config=shape.config()),
+        inverter=PartCard(kind="multimodal-prior", config={"components": shape.components}),
+        temperature=temperature,
+        training=training,
+        metrics=metrics,
+    )
+    return VaeRegression(card, networks)
+
+
+def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None) -> VaeRegression:
+    """Train the method and write it to ``workspace.model``.
+
+    Args:
+        recipe: its ``volumes`` are used.
+        workspace: where the stages go and on what they run.
+        data: a labelled set of volumes that is used in place of the recipe's.
+
+    Raises:
+        InputError: ``data`` holds images, has no solver, or too few usable samples.
+    """
+    settings = recipe.volumes
+    known = volumes_for(settings, workspace, data)
+    shape = VaeRegressionShape(
+        tuple(known.structures.shape[1:]), settings.latent, settings.components, settings.width, len(known.properties)
+    )
+    networks = seeded(workspace.seed, lambda: VaeRegressionNetworks(shape))
+
+    def fit() -> dict[str, float]:
+        from microwright.representations.vae_regression_training import train_vae_regression
+
+        options, style = workspace.trainer(NAME), style_named(settings.style)
+        arrays = known.structures, known.values.float()
+        return train_vae_regression(networks, *arrays, settings.training, options, workspace.seed, style=style)
+
+    metrics = workspace.kept("networks", networks, fit)
+    training = {
+        "recipe": recipe.name,
+        "seed": workspace.seed,
+        "structures": known.source,
+        "data": known.fingerprint,
+        "samples": len(known.structures),
+        "settings": asdict(settings.training),
+        "style": settings.style,
+    }
+    method = method_of(
+        networks, known.properties, known.values, known.solver, training, metrics, recipe.volumes.temperature
+    )
+    method.save(workspace.model)
+    return method
+
+
+def build(card: ModelCard) -> VaeRegression:
+    """The untrained networks that ``card`` describes."""
+    return VaeRegression(card, VaeRegressionNetworks(VaeRegressionShape(**card.representation.config)))
