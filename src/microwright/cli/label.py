@@ -25,15 +25,15 @@ from microwright.cli.options import (
 )
 from microwright.cli.progress import sample_bar, say
 from microwright.data.labelling import label
+from microwright.data.places import is_url, place_of
 from microwright.data.sources import ArraySource
 from microwright.data.store import LabelledSet
 from microwright.structures.files import read_structures
-from microwright.structures.files.output import remove_output
 
 
 def label_command(
-    structures: Annotated[Path, typer.Argument(help="File or folder of structures, or a labelled set.")],
-    out: Annotated[Path, typer.Option(help="The labelled set (a Zarr store).")],
+    structures: Annotated[str, typer.Argument(help="File or folder of structures, or a labelled set (also s3://).")],
+    out: Annotated[str, typer.Option(help="The labelled set: a Zarr store, also as in s3://bucket/set.zarr.")],
     property: Properties = None,
     solver: SolverFile = None,
     simulator: SimulatorFile = None,
@@ -51,7 +51,7 @@ def label_command(
     source = read_source(structures, dataset, grid_axes, undeclared_dimensions(property))
     engine = chosen_solver(property, solver, len(source.grid))
     if force:
-        remove_output(out)
+        place_of(out).remove()
     with sample_bar("labelling") as report:
         labelled = label(
             source,
@@ -68,15 +68,15 @@ def label_command(
     say(f"{usable} of {len(labelled)} samples converged, written to {out}")
 
 
-def read_source(path: Path, dataset: str | None, dimensions: int | None, undeclared: int) -> ArraySource:
+def read_source(path: str | Path, dataset: str | None, dimensions: int | None, undeclared: int) -> ArraySource:
     """The structures of a file or folder; those of a labelled set lazily and with their latents."""
-    if _is_labelled_set(path) and dataset is None:
+    if is_url(path) or (_is_labelled_set(Path(path)) and dataset is None):
         stored = LabelledSet.open(path)
         latents = None if stored.header.latent_shape is None else stored.latents
-        return ArraySource(stored.structures, {"set": path.name, "source": stored.source}, latents)
+        return ArraySource(stored.structures, {"set": Path(path).name, "source": stored.source}, latents)
     content = read_structures(path, dimensions=dimensions, undeclared=undeclared, dataset=dataset)
     digest = hashlib.sha256(np.ascontiguousarray(content.structures).tobytes()).hexdigest()
-    return ArraySource(content.structures, {"file": path.name, "sha256": digest, "spacing": content.spacing})
+    return ArraySource(content.structures, {"file": Path(path).name, "sha256": digest, "spacing": content.spacing})
 
 
 def _is_labelled_set(path: Path) -> bool:

@@ -22,7 +22,9 @@ def train_command(
     method: Annotated[str, typer.Argument(help="Method, as in gan-mdn.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     recipe: Annotated[str, typer.Option(help="Sizes and settings: data-1, data-2 or smoke.")] = "data-2",
-    data: Annotated[Path | None, typer.Option(help="Labelled set to learn from instead of random fields.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Labelled set (also s3://) to learn from instead of random fields.")
+    ] = None,
     simulator: SimulatorFile = None,
     seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="cpu, gpu or auto.")] = "auto",

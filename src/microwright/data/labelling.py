@@ -14,6 +14,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microwright.data.places import place_of
 from microwright.data.sources import Samples, Source
 from microwright.data.store import Chunk, LabelledSet
 from microwright.errors import InputError
 from microwright.physics.property import Solution, Solver, Status
-from microwright.structures.files.output import disk_errors
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -48,17 +49,23 @@ class Labeller:
     """All that a worker keeps for a run."""
 
     solver: Solver
-    path: Path
+    path: Path | str
     device: str
 
+    @cached_property
+    def store(self) -> LabelledSet:
+        """The set, opened once in each process: what a worker is sent has not opened it."""
+        return LabelledSet.open(self.path)
+
     def __call__(self, task: Task) -> int:
-        """Make, solve and write one chunk; its index comes back."""
-        store = LabelledSet.open(self.path)
+        """Make, solve and write one chunk, and a text under ``failures`` for each sample that has a log."""
+        store = self.store
         start, stop = store.bounds(task.chunk)
         samples = task.source.samples(start, stop)
         structures = samples.structures.to(self.device)
         solution, log = solve_each(self.solver.solve, structures, len(self.solver.properties))
-        _write_log(self.path, start, log)
+        for index, message in log.items():
+            store.place.write_text(f"failures/{start + index}.txt", message + "\n")
         store.write_chunk(task.chunk, _as_chunk(samples, solution))
         return task.chunk
 
@@ -81,7 +88,8 @@ def label(
     Args:
         source: gives the structures.
         solver: gives the properties.
-        path: the set; a set of the same source, solver and sizes is continued.
+        path: the set, a folder or a URL as in ``s3://bucket/set.zarr``; one of the same source, solver and sizes is
+            continued.
         count: number of samples.
         chunk: samples per chunk, the unit of work and of loss.
         workers: 1 works in this process, more start as many local processes of one thread each. A script that asks
@@ -98,7 +106,8 @@ def label(
     if workers < 1:
         raise InputError(f"workers: expected at least 1, got {workers}; change --workers")
     with open_set(source, solver, path, count, chunk).locked() as store:
-        labeller = Labeller(solver, store.path.resolve(), device)
+        where = store.path.resolve() if isinstance(store.path, Path) else store.path
+        labeller = Labeller(solver, where, device)
         if scheduler is None and workers == 1:
             _label_here(labeller, source, store, progress)
         else:
@@ -129,7 +138,7 @@ def open_set(source: Source, solver: Solver, path: str | Path, count: int, chunk
         "solver": _as_json(solver.spec()),
         "source": _as_json(source.spec()),
     }
-    if Path(path).exists():
+    if place_of(path).exists():
         return _check_same_work(LabelledSet.open(path), wanted)
     return LabelledSet.create(path, properties=solver.properties, chunk=chunk, **wanted)
 
@@ -196,17 +205,6 @@ def _as_chunk(samples: Samples, solution: Solution) -> Chunk:
         status=solution.status.numpy().astype(np.uint8),
         latents=None if samples.latents is None else samples.latents.numpy().astype(np.float32),
     )
-
-
-def _write_log(path: Path, start: int, log: dict[int, str]) -> None:
-    """One small text file per failed sample, under ``failures`` in the store."""
-    if not log:
-        return
-    with disk_errors(path):
-        folder = path / "failures"
-        folder.mkdir(exist_ok=True)
-        for index, message in log.items():
-            (folder / f"{start + index}.txt").write_text(message + "\n", encoding="utf-8")
 
 
 def _as_json(spec: dict[str, Any]) -> dict[str, Any]:

@@ -11,21 +11,18 @@ Arrays, n samples in chunks of ``chunk`` samples::
 
 A chunk counts only when its ``done`` flag is set, so a run killed at any moment leaves a whole store that lacks
 at most the chunks in hand. Each chunk has one writer: workers share a store without locks between them; one *run* at
-a time holds the store's lock.
+a time holds the store's lock (``microwright.data.places``).
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -33,9 +30,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 import microwright
+from microwright.data.places import Place, place_of
 from microwright.errors import InputError
 from microwright.physics.property import Property, Status
-from microwright.structures.files.output import check_output, disk_errors, fresh_output
+from microwright.structures.files.output import disk_errors
 
 FORMAT = "microwright labelled set"
 VERSION = 1
@@ -106,7 +104,7 @@ class Chunk:
 class StoredArray:
     """An array of a labelled set, read lazily by NumPy indexing; corrupt chunks are named."""
 
-    def __init__(self, array: zarr.Array, path: Path) -> None:
+    def __init__(self, array: zarr.Array, path: Path | str) -> None:
         self._array = array
         self._path = path
 
@@ -129,12 +127,17 @@ class StoredArray:
 
 
 class LabelledSet:
-    """A labelled set on disk; ``create`` a new one or ``open`` one that is there."""
+    """A labelled set on disk or in an object store; ``create`` a new one or ``open`` one that is there."""
 
-    def __init__(self, path: Path, header: Header, group: zarr.Group) -> None:
-        self.path = path
+    def __init__(self, place: Place, header: Header, arrays: dict[str, zarr.Array]) -> None:
+        self.place = place
         self.header = header
-        self._group = group
+        self._arrays = arrays
+
+    @property
+    def path(self) -> Path | str:
+        """Its folder, or its URL."""
+        return self.place.path
 
     @classmethod
     def create(
@@ -152,7 +155,7 @@ class LabelledSet:
         """A new, empty set; it appears at ``path`` whole or not at all.
 
         Args:
-            path: where the store goes; must not exist.
+            path: where the store goes, a folder or a URL as in ``s3://bucket/set.zarr``; must not exist.
             count: number of samples it will hold.
             grid: pixels per axis.
             properties: names and units of the property axis.
@@ -164,8 +167,8 @@ class LabelledSet:
         Raises:
             InputError: ``path`` exists or cannot be written, or a size is not positive.
         """
-        path = Path(path)
-        check_output(path, replace=False)
+        place = place_of(path)
+        place.check_free()
         records = [PropertyRecord(name=p.name, unit=p.unit, description=p.description) for p in properties]
         try:
             header = Header(
@@ -180,7 +183,7 @@ class LabelledSet:
             )
         except ValidationError as error:
             raise InputError(f"{path}: {_first_problem(error)}; change the arguments") from error
-        _write_empty(path, header)
+        place.create(lambda store: _write_empty(store, header))
         return cls.open(path)
 
     @classmethod
@@ -190,8 +193,8 @@ class LabelledSet:
         Raises:
             InputError: missing, not a labelled set, of another version, or damaged.
         """
-        path = Path(path)
-        if not path.exists():
+        place = place_of(path)
+        if not place.exists():
             raise InputError(f"{path}: no such labelled set; check the path, or make one with `microwright label`")
         try:
             group = zarr.open_group(str(path), mode="r+", zarr_format=3)
@@ -199,8 +202,7 @@ class LabelledSet:
         except Exception as error:
             raise InputError(f"{path}: not a Zarr store ({_first_line(error)}); give a labelled set") from error
         header = _checked_header(path, attributes)
-        _check_arrays(path, header, group)
-        return cls(path, header, group)
+        return cls(place, header, _checked_arrays(path, header, group))
 
     def __len__(self) -> int:
         return self.header.count
@@ -288,7 +290,7 @@ class LabelledSet:
         arrays = {name: getattr(samples, name) for name in self.header.layout() if name != "done"}
         for name, values in arrays.items():
             _check_part(name, values, (stop - start, *self._zarr(name).shape[1:]))
-        with disk_errors(self.path):
+        with disk_errors(Path(self.path)):
             for name, values in arrays.items():
                 self._zarr(name)[start:stop] = values
             self._zarr("done")[chunk] = 1
@@ -304,41 +306,35 @@ class LabelledSet:
 
     @contextmanager
     def locked(self) -> Iterator[LabelledSet]:
-        """Hold the store for one run. The lock dies with its process, so a killed run leaves none behind.
+        """Hold the store for one run. A killed run leaves no lock behind, or in an object store one that lapses.
 
         Raises:
             InputError: another run holds it.
         """
-        with (self.path / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise InputError(
-                    f"{self.path}: being written by {file.read().strip() or 'another run'}; wait for it, or stop it"
-                ) from error
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+        with self.place.locked():
             yield self
 
     def _zarr(self, name: str) -> zarr.Array:
-        return cast(zarr.Array, self._group[name])
+        return self._arrays[name]
 
     def _array(self, name: str) -> StoredArray:
         return StoredArray(self._zarr(name), self.path)
 
 
-def _write_empty(path: Path, header: Header) -> None:
-    with fresh_output(path, replace=False) as draft:
-        group = zarr.create_group(str(draft), zarr_format=3, attributes=header.model_dump())
-        for name, (shape, dtype, fill) in header.layout().items():
-            length = 1 if name == "done" else header.chunk
-            chunks = (min(length, shape[0]), *shape[1:])
-            group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill)
+def _write_empty(store: str, header: Header) -> None:
+    """The arrays, then the group's own record: what lacks it is no set."""
+    for name, (shape, dtype, fill) in header.layout().items():
+        length = 1 if name == "done" else header.chunk
+        chunks = (min(length, shape[0]), *shape[1:])
+        # by its own path: created by name within the group, an array would bring the group's record with it
+        place = f"{store}/{name}"
+        zarr.create_array(
+            place, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, zarr_format=3, overwrite=True
+        )
+    zarr.create_group(store, zarr_format=3, attributes=header.model_dump())
 
 
-def _checked_header(path: Path, attributes: dict[str, Any]) -> Header:
+def _checked_header(path: str | Path, attributes: dict[str, Any]) -> Header:
     if attributes.get("format") != FORMAT:
         raise InputError(
             f"{path}: a Zarr store, but no labelled set; make one with `microwright label` or `data import`"
@@ -354,7 +350,8 @@ def _checked_header(path: Path, attributes: dict[str, Any]) -> Header:
         raise InputError(f"{path}: damaged header, {_first_problem(error)}; make the set again") from error
 
 
-def _check_arrays(path: Path, header: Header, group: zarr.Group) -> None:
+def _checked_arrays(path: str | Path, header: Header, group: zarr.Group) -> dict[str, zarr.Array]:
+    arrays: dict[str, zarr.Array] = {}
     for name, (shape, dtype, _) in header.layout().items():
         try:
             array = group[name]
@@ -362,6 +359,8 @@ def _check_arrays(path: Path, header: Header, group: zarr.Group) -> None:
             raise InputError(f"{path}: array {name!r} is missing or damaged; make the set again") from error
         if not isinstance(array, zarr.Array) or array.shape != shape or array.dtype != np.dtype(dtype):
             raise InputError(f"{path}: array {name!r} is not {dtype} of shape {shape}; make the set again")
+        arrays[name] = array
+    return arrays
 
 
 def _check_part(name: str, values: NDArray[Any] | None, shape: tuple[int, ...]) -> None:
