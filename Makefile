@@ -5,7 +5,7 @@ COUNT ?= 30
 TARGET ?= 0.65
 OUT ?= designs
 
-.PHONY: design test test-slow docs lint clean
+.PHONY: design test test-slow test-studio docs lint clean
 
 .venv/base: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -21,6 +21,12 @@ OUT ?= designs
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
+.venv/studio: .venv/base
+	$(BIN)/python -m pip install --quiet --editable '.[test-studio]'
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } \
+	    || { echo "chromium is missing: install it, for instance with apt-get install chromium" >&2; exit 1; }
+	touch $@
+
 design: .venv/base
 	$(BIN)/microwright design --target $(TARGET) --count $(COUNT) --out $(OUT) --force
 
@@ -29,6 +35,9 @@ test: .venv/tools
 
 test-slow: .venv/tools
 	$(BIN)/python -m pytest -m slow
+
+test-studio: .venv/studio
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/studio tests/browser -m "not slow"
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

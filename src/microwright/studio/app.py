@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from microwright.studio import design_tab
+from microwright.studio.errors import one_line
 from microwright.studio.studio import Studio
 from microwright.studio.theme import theme
 
@@ -26,7 +27,8 @@ def build(studio: Studio) -> tuple[gr.Blocks, dict[str, Any]]:
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(INTRODUCTION)
         with gr.Tabs(), gr.Tab("Design", id="design"):
-            design_tab.build(studio)
+            design = design_tab.build(studio)
+        page.load(one_line(design.reach), [design.model, design.target], [design.histogram, design.reached])
         page.unload(studio.sessions.close)
     css = files("microwright.studio").joinpath("studio.css").read_text()
     return page, {"theme": theme(), "css": css}

@@ -52,18 +52,20 @@ class DesignTab:
         self.target = gr.Textbox(
             self.rows.start, label="Target", info="As on the command line; the fields above write it.", elem_id="target"
         )
-        self.histogram = gr.Plot(show_label=False, container=False)
-        self.reach = gr.Markdown()
+        self.histogram = gr.Plot(elem_id="histogram", show_label=False, container=False)
+        self.reached = gr.Markdown()
         with gr.Row():
-            self.count = gr.Number(12, label="Designs", precision=0, minimum=1, maximum=500, min_width=100)
+            self.count = gr.Number(
+                12, elem_id="count", label="Designs", precision=0, minimum=1, maximum=500, min_width=100
+            )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=100)
         self.refine = gr.Radio(
             [("refined onto the target", True), ("the method's own samples", False)], value=True, label="Designs are"
         )
-        self._more()
         with gr.Row():
-            self.start = gr.Button("Design", variant="primary", elem_id="start")
-            self.cancel = gr.Button("Cancel", variant="stop", elem_id="cancel", interactive=False)
+            self.start = gr.Button("Design", variant="primary", elem_id="start", min_width=120)
+            self.cancel = gr.Button("Cancel", variant="stop", elem_id="cancel", min_width=120, interactive=False)
+        self._more()
 
     def _more(self) -> None:
         with gr.Accordion("Constraints", open=False):
@@ -81,15 +83,7 @@ class DesignTab:
     def _answer(self) -> None:
         self.status = gr.HTML(gallery.status("ready", 0.0), elem_id="status")
         self.sort = gr.Dropdown(list(gallery.ORDERS), value="error", label="Sort by", elem_id="sort")
-        self.gallery = gr.Gallery(
-            label="Designs",
-            columns=4,
-            height=520,
-            object_fit="contain",
-            elem_id="gallery",
-            allow_preview=False,
-            interactive=False,
-        )
+        self.gallery = gr.HTML(js_on_load=gallery.ON_LOAD, elem_id="gallery")
         self.summary = gr.HTML(elem_id="summary")
         with gr.Accordion("Every number", open=False):
             self.table = gr.Dataframe(interactive=False, show_label=False, elem_id="table")
@@ -101,7 +95,7 @@ class DesignTab:
         ]  # fmt: skip
         shown = [self.status, self.gallery, self.table, self.summary, self.start, self.cancel]
         self.rows.connect(self.target)
-        self.target.change(one_line(self._reach), [self.model, self.target], [self.histogram, self.reach])
+        self.target.change(one_line(self.reach), [self.model, self.target], [self.histogram, self.reached])
         self.model.change(one_line(self._changed), self.model, [*self.rows.fields, self.target])
         self.start.click(one_line(self._run), fields, shown)
         self.target.submit(one_line(self._run), fields, shown)
@@ -111,7 +105,7 @@ class DesignTab:
     def _changed(self, model: str) -> list[Any]:
         return self.rows.of(designer_of(model))
 
-    def _reach(self, model: str, target: str) -> tuple[Figure, str]:
+    def reach(self, model: str, target: str) -> tuple[Figure, str]:
         """The histogram of what the model saw, and whether the target can be met."""
         designer = designer_of(model)
         wanted = parse_target(target, designer.solver.properties[0].name)
@@ -163,7 +157,7 @@ class DesignTab:
         if stage.outcome is not None:
             session.outcome = stage.outcome
             session.order = gallery.order(stage.outcome, "error")
-            update[self.gallery] = gallery.images(stage.outcome, session.order)
+            update[self.gallery] = gallery.cards(stage.outcome, session.order)
             update[self.table] = gallery.table(stage.outcome, session.order)
             update[self.summary] = gallery.summary(stage.outcome) if stage.final else ""
         return update
@@ -173,7 +167,7 @@ class DesignTab:
         if session.outcome is None:
             return gr.update(), gr.update()
         session.order = gallery.order(session.outcome, by)
-        return gallery.images(session.outcome, session.order), gallery.table(session.outcome, session.order)
+        return gallery.cards(session.outcome, session.order), gallery.table(session.outcome, session.order)
 
     def _stop(self, request: gr.Request) -> None:
         self.studio.sessions.of(request).stop()

@@ -116,7 +116,7 @@ def _samples(outcome: Outcome) -> str:
 
 
 def _told(outcome: Outcome) -> str:
-    return f"{outcome.verdicts.count('met')} of {len(outcome.designs)} designs meet {outcome.target}"
+    return f"{outcome.meeting} of {len(outcome.designs)} designs meet {outcome.target}"
 
 
 class StoppableSolver(Solver):

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from microwright.design.designs import Designs
 from microwright.design.outcome import Outcome
-from microwright.studio.pictures import picture
+from microwright.studio.pictures import picture, png
 
 #: key of each order; lists ascend
 ORDERS: dict[str, Callable[[Outcome, int], float]] = {
@@ -23,6 +22,15 @@ ORDERS: dict[str, Callable[[Outcome, int], float]] = {
     "phase fraction": lambda outcome, index: float(outcome.designs.phase_fraction[index]),
     "number": lambda outcome, index: float(index),
 }
+#: edge of the picture on a card, pixels
+CARD = 128
+#: a click on a card says which one it was
+ON_LOAD = """
+element.addEventListener('click', (event) => {
+  const card = event.target.closest('[data-index]');
+  if (card) trigger('select', {index: Number(card.dataset.index)});
+});
+"""
 #: columns of the summary
 SUMMED = ("smallest REP", "average", "std", "largest", "meet it")
 
@@ -32,15 +40,20 @@ def order(outcome: Outcome, by: str) -> list[int]:
     return sorted(range(len(outcome.designs)), key=lambda index: ORDERS[by](outcome, index))
 
 
-def images(outcome: Outcome, order: list[int]) -> list[tuple[Image.Image, str]]:
-    """Each design with its caption."""
+def cards(outcome: Outcome, order: list[int]) -> str:
+    """Each design as a button with its picture, values, REP and verdict."""
     verdicts = outcome.verdicts
-    return [(picture(outcome.designs.structures[i]), caption(outcome.designs, i, verdicts[i])) for i in order]
+    return f'<div class="mw-cards">{"".join(_card(outcome.designs, i, verdicts[i]) for i in order)}</div>'
 
 
-def caption(designs: Designs, index: int, verdict: str) -> str:
-    """Achieved values with error bars, REP and verdict."""
-    return f"#{index} {values(designs, index)} · {rep(designs, index)}{verdict}"
+def _card(designs: Designs, index: int, verdict: str) -> str:
+    told = escape(values(designs, index)).replace(", ", "<br>")
+    kind = verdict if verdict in ("met", "missed") else "undecided"
+    return (
+        f'<button type="button" class="mw-card" data-index="{index}" title="look closer at design {index}">'
+        f'<img alt="design {index}" src="{png(picture(designs.structures[index], CARD))}">'
+        f'<span>{told}</span><span class="{kind}">#{index} · {rep(designs, index)}{verdict}</span></button>'
+    )
 
 
 def values(designs: Designs, index: int) -> str:
@@ -87,7 +100,7 @@ def status(message: str, share: float) -> str:
 def summary(outcome: Outcome) -> str:
     """The designs' errors beside those of the samples that they were refined from."""
     designs = outcome.designs
-    rows = [("designs", designs.worst_rep if _valued(designs) else None, outcome.verdicts.count("met"), len(designs))]
+    rows = [("designs", designs.worst_rep if _valued(designs) else None, outcome.meeting, len(designs))]
     if outcome.start is not None and _valued(designs):
         start = np.nanmax(100 * np.abs(outcome.start - designs.target) / np.abs(designs.target), axis=1)
         rows.append(("their direct samples", start, None, len(start)))

@@ -38,14 +38,17 @@ class GoalRows:
 
     def connect(self, target: gr.Textbox) -> None:
         """Let the rows write ``target``."""
-        inputs = [field for field in self.fields[:-1] if not isinstance(field, gr.Row)]
-        for index in range(MOST):
-            _, asked, low, high = self.fields[4 * index : 4 * index + 4]
-            asked.input(labels, asked, [low, high], show_progress="hidden").then(
-                written, [self.names, *inputs], target, show_progress="hidden"
-            )
-            for number in (low, high):
-                number.input(written, [self.names, *inputs], target, show_progress="hidden")
+        rows = [self.fields[4 * index + 1 : 4 * index + 4] for index in range(MOST)]
+        for asked, low, high in rows:
+            asked.input(labels, asked, [low, high], show_progress="hidden", api_visibility="private")
+        gr.on(
+            [field.input for row in rows for field in row],
+            written,
+            [self.names, *(field for row in rows for field in row)],
+            target,
+            show_progress="hidden",
+            api_visibility="private",
+        )
 
     @staticmethod
     def of(designer: Designer) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Sequence
 
@@ -15,7 +17,7 @@ from microwright.design.targets import Goal
 from microwright.methods.card import PropertyCard
 
 BLUE, GREY, ORANGE = "#1f6fb2", "#8a949e", "#d9822b"
-#: edge of a picture in the gallery, pixels
+#: edge of a picture unless told otherwise, pixels
 THUMBNAIL = 192
 #: grey of the three faces of a volume that one sees: top, left, right; of phase 0 and phase 1
 FACES = ((250, 60), (225, 40), (200, 20))
@@ -28,6 +30,13 @@ def picture(structure: UInt8[np.ndarray, "*grid"], edge: int = THUMBNAIL) -> Ima
     grey = np.where(structure.T[::-1] > 0, 0, 255).astype(np.uint8)
     scale = max(1, round(edge / max(grey.shape)))
     return Image.fromarray(np.kron(grey, np.ones((scale, scale), np.uint8)))
+
+
+def png(image: Image.Image) -> str:
+    """An image as a data URI, which needs no file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def cube(structure: UInt8[np.ndarray, "x y z"], edge: int = THUMBNAIL) -> Image.Image:
