@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, cast
 
 import torch
@@ -18,6 +20,8 @@ from microwright.errors import InputError
 
 #: tasks handed out per worker thread: one in work, one waiting
 IN_FLIGHT = 2
+#: seconds after which workers that came or went are counted again
+RECOUNT = 5.0
 #: how often a task is tried again after an error that is not the user's
 RETRIES = 2
 
@@ -84,18 +88,19 @@ def run_tasks(client: Client, state: Callable[[Any], Any], tasks: Iterable[Any],
 
 
 def _bounded(client: Client, tasks: Iterator[Any], name: str) -> Iterator[Future]:
+    """The futures of all tasks as they finish, with no more out than the workers of the moment can have in hand."""
     running = as_completed()
-
-    def submit() -> None:
-        for task in tasks:
+    out, counted, room = 0, -RECOUNT, 0
+    while True:
+        if time.monotonic() - counted >= RECOUNT:
+            counted, room = time.monotonic(), IN_FLIGHT * max(1, sum(client.nthreads().values()))
+        for task in islice(tasks, max(0, room - out)):
             running.add(client.submit(_run_task, name, task, pure=False, retries=RETRIES))
+            out += 1
+        if not out:
             return
-
-    for _ in range(IN_FLIGHT * max(1, sum(client.nthreads().values()))):
-        submit()
-    for future in running:
-        yield future
-        submit()
+        yield next(running)
+        out -= 1
 
 
 def _forget(client: Client, name: str) -> None:
