@@ -22,16 +22,17 @@ CELL_INCHES = 1.25
 def write_gallery(path: Path, sets: Sequence[Designs]) -> None:
     """Write ``path`` (PNG): the best structures of each set first, with achieved value and REP."""
     rows = [row for designs in sets for row in _rows(designs)]
-    figure = Figure(figsize=(CELL_INCHES * COLUMNS, (CELL_INCHES + 0.45) * len(rows) + 0.2))
+    columns = max(len(members) for _, members in rows)
+    figure = Figure(figsize=(CELL_INCHES * columns, (CELL_INCHES + 0.45) * len(rows) + 0.2))
     FigureCanvasAgg(figure)
-    grid = figure.subplots(len(rows), COLUMNS, squeeze=False)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes, (designs, members) in zip(grid, rows, strict=True):
         for axis in axes:
             axis.set_axis_off()
         for axis, index in zip(axes, members, strict=False):
             _draw(axis, designs, index)
     figure.subplots_adjust(
-        left=0.01, right=0.99, bottom=0.02, top=0.93 if len(rows) < 3 else 0.97, hspace=0.4, wspace=0.08
+        left=0.01, right=0.99, bottom=0.02, top=(0.8, 0.9, 0.94)[min(len(rows), 3) - 1], hspace=0.4, wspace=0.08
     )
     figure.savefig(path, dpi=110)
 
