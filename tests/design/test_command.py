@@ -20,7 +20,8 @@ def test_the_shipped_model_designs_exactly(tmp_path: Path, capsys: pytest.Captur
     assert main([*QUICK, "--smallest-feature", "20nm", "--export", "gds,png", "--out", str(out)]) == 0
     made = read_designs(out / "designs.h5")
     assert len(made) == 2 and made.worst_rep.max() < 0.1
-    assert made.remarks["verdict"] == ["met", "met"]
+    assert made.remarks["verdict"] == ["met, bar wider than tolerance"] * 2
+    assert (made.error_bar[:, 0] > 0).all() and (made.error_bar[:, 0] < 0.05).all()
     for name in ("designs.csv", "gallery.png", "report.html", "gds/design-001.gds"):
         assert (out / name).stat().st_size > 0
     assert (read_structures(out / "png" / "design-000.png").structures[0] == made.structures[0]).all()

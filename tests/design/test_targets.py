@@ -111,7 +111,7 @@ def test_a_bar_wider_than_the_tolerance_is_told() -> None:
     target = parse_target("0.65±0.001", "absorption")
     values = torch.tensor([[0.65], [0.65], [0.66]], dtype=torch.float64)
     bars = torch.tensor([[0.0005], [0.003], [0.0]], dtype=torch.float64)
-    assert target.verdicts(values, bars) == ["met", "bar wider than tolerance", "missed"]
+    assert target.verdicts(values, bars) == ["met", "met, bar wider than tolerance", "missed"]
 
 
 @pytest.mark.parametrize("text", WRITTEN)

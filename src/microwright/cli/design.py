@@ -26,7 +26,7 @@ from microwright.design.refinement import RefinementNumerics
 from microwright.design.report import write_report
 from microwright.design.targets import PHASE_FRACTION, Target, parse_target
 from microwright.errors import InputError
-from microwright.methods import SHIPPED, load_method
+from microwright.methods import SHIPPED, load_method, model_of
 from microwright.structures.files.output import check_output, fresh_output
 
 DEFAULT_MODEL = SHIPPED / "gan-mdn-data-2"
@@ -42,7 +42,10 @@ def design_command(
     ],
     count: Annotated[int, typer.Option(help="Structures for each target.")] = 30,
     out: Annotated[Path, typer.Option(help="Folder for the designs.")] = Path("designs"),
-    model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = DEFAULT_MODEL,
+    model: Annotated[Path | None, typer.Option(help="Folder of a trained model, or of several.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Method, as in gan-mdn: its model in --model, or the one that is shipped.")
+    ] = None,
     refine: Annotated[bool, typer.Option("--refine/--direct", help="Refine, or take the method's samples.")] = True,
     smallest_feature: Annotated[str, typer.Option(help="Smallest width of phase 1: pixels, or as in 40nm.")] = "1",
     smallest_gap: Annotated[str, typer.Option(help="Smallest width of phase 0: pixels, or as in 40nm.")] = "1",
@@ -66,7 +69,7 @@ def design_command(
     check_output(out, force)
     if simulator is not None:
         read_solver(simulator)  # from here on the model's own spec finds it
-    designer = Designer.of(load_method(model))
+    designer = Designer.of(load_method(chosen_model(model, method)))
     formats = [name.strip() for name in export_formats.split(",") if name.strip()]
     check_formats(formats, len(designer.method.card.grid))
     flags = Constraints(
@@ -104,6 +107,13 @@ def design_command(
         )
         return INTERRUPTED
     return 0
+
+
+def chosen_model(model: Path | None, method: str | None) -> Path:
+    """Folder of the model that ``--model`` and ``--method`` ask for."""
+    if method is not None:
+        return model_of(method, SHIPPED if model is None else model)
+    return DEFAULT_MODEL if model is None else model
 
 
 def design_all(designer: Designer, requests: list[Request], refine: bool, console: Console) -> list[Outcome]:
@@ -163,9 +173,9 @@ def design_table(outcome: Outcome) -> Table:
 
 
 def summary_table(outcomes: list[Outcome]) -> Table:
-    """One row a target: minimum, average and standard deviation of REP, how many meet it, and seconds."""
+    """One row a target: how many meet it by value and with their whole bar, REP, and seconds."""
     table = Table(title="residual error percentage", title_justify="left")
-    for heading in ("target", "designs", "meet it", "minimum", "average", "std", "propose s", "verify s"):
+    for heading in ("target", "designs", "meet it", "certain", "minimum", "average", "std", "propose s", "verify s"):
         table.add_column(heading, justify="right")
     for outcome in outcomes:
         designs = outcome.designs
@@ -173,7 +183,8 @@ def summary_table(outcomes: list[Outcome]) -> Table:
         table.add_row(
             str(outcome.target),
             str(len(designs)),
-            str(outcome.verdicts.count("met")),
+            str(outcome.meeting),
+            str(outcome.certain),
             *(f"{figures[key]:.3f}" if figures else "-" for key in ("min_rep", "average_rep", "std_rep")),
             *(f"{designs.seconds[key]:.2f}" for key in ("propose", "verify")),
         )

@@ -47,7 +47,7 @@ class Outcome:
 
     @property
     def verdicts(self) -> list[str]:
-        """One for each design: met, missed, or too uncertain to tell; a violated constraint is a miss."""
+        """One for each design: met, met with a bar too wide to be sure, or missed, as a violated constraint is."""
         values, bars = (torch.as_tensor(part) for part in (self.designs.achieved, self.designs.error_bar))
         told = self.target.verdicts(values, bars)
         bad = [
@@ -55,6 +55,16 @@ class Outcome:
             for status, violated in zip(self.designs.status, self.violations, strict=True)
         ]
         return ["missed" if worse else verdict for verdict, worse in zip(told, bad, strict=True)]
+
+    @property
+    def meeting(self) -> int:
+        """How many designs meet the target by their values, that is at the solver's fidelity."""
+        return sum(verdict.startswith("met") for verdict in self.verdicts)
+
+    @property
+    def certain(self) -> int:
+        """How many meet it with their whole error bar."""
+        return self.verdicts.count("met")
 
     @property
     def violations(self) -> list[list[str]]:

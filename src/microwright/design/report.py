@@ -82,10 +82,11 @@ def _section(section: Outcome) -> str:
 
 
 def _facts(section: Outcome) -> str:
-    designs, verdicts = section.designs, section.verdicts
+    designs = section.designs
     apart = diversity(torch.as_tensor(designs.structures).double())["smallest_pixel_distance"]
-    meant = "meet the target, error bars included" if _any_bar(designs) else "meet the target at this fidelity"
-    facts = [(meant, f"{verdicts.count('met')} of {len(designs)}")]
+    facts = [("meet the target at this fidelity", f"{section.meeting} of {len(designs)}")]
+    if _any_bar(designs):
+        facts.append(("meet it with their whole error bar", f"{section.certain} of {len(designs)}"))
     if not np.isnan(designs.rep).all():
         rep = designs.worst_rep
         facts += [("average error", _percent(rep.mean())), ("largest error", _percent(rep.max()))]
@@ -109,7 +110,7 @@ def _percent(value: float) -> str:
 
 
 def _bar(value: float) -> str:
-    return "not asked" if math.isnan(value) else f"± {value:.2g}"
+    return "unknown" if math.isnan(value) else f"± {value:.2g}"
 
 
 def _gallery(section: Outcome) -> str:

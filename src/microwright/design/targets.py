@@ -226,7 +226,7 @@ class Target:
         return torch.stack([*met, torch.ones(values.shape[:-1], dtype=torch.bool, device=values.device)]).all(0)
 
     def verdicts(self, values: Float[Tensor, "batch goals"], bars: Float[Tensor, "batch goals"]) -> list[str]:
-        """For each structure ``"met"``, ``"missed"``, or that its error bar is too wide to tell."""
+        """For each structure ``"met"``, ``"missed"``, or met by the value while its bar is too wide to be sure."""
         sure, central = self.met(values, bars), self.met(values)
         return [_verdict(bool(a), bool(b)) for a, b in zip(sure, central, strict=True)]
 
@@ -367,7 +367,7 @@ def _kind_of_table(path: Path, name: str, table: dict[str, Any]) -> Kind:
 def _verdict(sure: bool, central: bool) -> str:
     if sure:
         return "met"
-    return "bar wider than tolerance" if central else "missed"
+    return "met, bar wider than tolerance" if central else "missed"
 
 
 def _check_number(goal: Goal, name: str) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ import pandas as pd
 from microwright.design.designs import Designs
 from microwright.design.outcome import Outcome
 from microwright.studio.pictures import picture, png
+
+if TYPE_CHECKING:
+    from microwright.studio.session import Structure
 
 #: key of each order; lists ascend
 ORDERS: dict[str, Callable[[Outcome, int], float]] = {
@@ -56,6 +59,17 @@ def _card(designs: Designs, index: int, verdict: str) -> str:
     )
 
 
+def brought(structures: Sequence[Structure]) -> str:
+    """Structures from files as cards."""
+    cards = "".join(
+        f'<button type="button" class="mw-card" data-index="{index}" title="look closer at {escape(item.name)}">'
+        f'<img alt="{escape(item.name)}" src="{png(picture(item.phase, CARD))}">'
+        f"<span>{escape(item.name)}</span><span>{escape(item.told).replace(', ', '<br>')}</span></button>"
+        for index, item in enumerate(structures)
+    )
+    return f'<div class="mw-cards">{cards}</div>'
+
+
 def values(designs: Designs, index: int) -> str:
     """Achieved values with their error bars."""
     triples = zip(designs.properties, designs.achieved[index], designs.error_bar[index], strict=True)
@@ -68,6 +82,7 @@ def bar_of(bar: float) -> str:
 
 
 def rep(designs: Designs, index: int) -> str:
+    """The error in words, with what parts it from what follows; nothing where no value was asked."""
     error = _error(designs, index)
     return "" if math.isinf(error) else f"REP {error:.2g} % · "
 
@@ -100,7 +115,9 @@ def status(message: str, share: float) -> str:
 def summary(outcome: Outcome) -> str:
     """The designs' errors beside those of the samples that they were refined from."""
     designs = outcome.designs
-    rows = [("designs", designs.worst_rep if _valued(designs) else None, outcome.meeting, len(designs))]
+    rows: list[tuple[str, np.ndarray | None, int | None, int]] = [
+        ("designs", designs.worst_rep if _valued(designs) else None, outcome.meeting, len(designs))
+    ]
     if outcome.start is not None and _valued(designs):
         start = np.nanmax(100 * np.abs(outcome.start - designs.target) / np.abs(designs.target), axis=1)
         rows.append(("their direct samples", start, None, len(start)))

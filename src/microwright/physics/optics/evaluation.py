@@ -69,7 +69,7 @@ def _values_and_jacobian(term: Term, patterns: Tensor) -> tuple[Tensor, Tensor]:
 
 
 #: difference to double precision above which single precision is given up
-_SINGLE_TOLERANCE = 1e-4
+SINGLE_TOLERANCE = 1e-4
 
 
 def guarded_problem(cell: OpticalCell, numerics: RcwaNumerics, patterns: Tensor) -> Problem:
@@ -81,4 +81,4 @@ def guarded_problem(cell: OpticalCell, numerics: RcwaNumerics, patterns: Tensor)
         exact = Problem(cell, replace(numerics, precision="double"), patterns.device)
         probe = patterns[:: max(1, len(patterns) - 1)][:2]
         missed = max(float((problem.response(p).table - exact.response(p).table).abs().max()) for p in probe.split(1))
-    return problem if missed <= _SINGLE_TOLERANCE else exact
+    return problem if missed <= SINGLE_TOLERANCE else exact

@@ -9,7 +9,7 @@ goes back to M. G. Moharam et al., J. Opt. Soc. Am. A 12, 1077 (1995) and L. Li,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -18,10 +18,14 @@ from torch import Tensor
 
 from microwright.errors import InputError
 from microwright.physics.optics.cell import OpticalCell
+from microwright.physics.optics.error_bar import error_bars
 from microwright.physics.optics.evaluation import Term, evaluate, guarded_problem
 from microwright.physics.optics.numerics import RcwaNumerics
 from microwright.physics.optics.problem import Problem, Response, checked_patterns, simulate
-from microwright.physics.property import Property, Solution, Solver
+from microwright.physics.property import Property, Solution, Solver, Status
+
+#: harmonics that certification tries where the dense engine stands alone
+FINER = (225, 361, 529)
 
 __all__ = ["RcwaNumerics", "RcwaSolver", "Response", "simulate"]
 
@@ -52,14 +56,15 @@ class RcwaSolver(Solver):
         self._problems: dict[torch.device, Problem] = {}
 
     def solve(self, structures: Float[Tensor, "batch x y"]) -> Solution:
-        """Properties of every structure, float64; differentiable; the error bar is unknown.
+        """Properties of every structure, float64; differentiable; the error bar is that of ``error_bar``, calibrated.
 
         Raises:
             InputError: structures of the wrong shape, with NaN or values outside [0, 1], or too few pixels.
         """
         patterns = checked_patterns(self.cell, structures, self.numerics)
         problem = self._guarded(patterns)
-        return Solution.exact(evaluate([Term(problem, weights_of(self.properties, self.cell))], patterns))
+        terms = [Term(problem, weights_of(self.properties, self.cell))]
+        return Solution.exact(evaluate(terms, patterns), error_bars(terms, patterns))
 
     def _guarded(self, patterns: Tensor) -> Problem:
         """The problem on the device of ``patterns``, in double precision where single was seen to fail."""
@@ -69,14 +74,26 @@ class RcwaSolver(Solver):
         return self._problems[device]
 
     def certify(self, structures: Float[Tensor, "batch x y"], tolerance: float) -> Solution:
-        """Values that the staggered engine vouches for, see ``certify``; the plain solution where it cannot."""
+        """Values that both engines vouch for, see ``certify``; more harmonics alone where the second engine cannot."""
         # imported late: certification is built on this engine
         from microwright.physics.optics.certify import certifiable, certify
 
         names = tuple(p.name for p in self.properties)
         if certifiable(self.cell, names):
             return certify(self.cell, names, structures, tolerance)
-        return super().certify(structures, tolerance)
+        return self._with_more_harmonics(structures, tolerance)
+
+    @torch.no_grad()
+    def _with_more_harmonics(self, structures: Float[Tensor, "batch x y"], tolerance: float) -> Solution:
+        """The first solution whose bars are narrow enough, or the finest; ``NOT_CONVERGED`` where they are too wide."""
+        carried = [n for n in FINER if self.numerics.harmonics < n <= structures.shape[-1] ** 2]
+        names = tuple(p.name for p in self.properties)
+        for harmonics in (self.numerics.harmonics, *carried):
+            solution = RcwaSolver(self.cell, replace(self.numerics, harmonics=harmonics), names).solve(structures)
+            wide = (solution.error_bar > tolerance).any(dim=1)
+            if not bool(wide.any()):
+                break
+        return replace(solution, status=torch.where(wide, int(Status.NOT_CONVERGED), solution.status.to(wide.device)))
 
     def spec(self) -> dict[str, Any]:
         return {

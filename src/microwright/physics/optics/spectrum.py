@@ -16,6 +16,7 @@ from torch import Tensor
 
 from microwright.errors import InputError
 from microwright.physics.optics.cell import MIRROR, Film, Mirror, OpticalCell, PatternedLayer, Polarisation
+from microwright.physics.optics.error_bar import error_bars
 from microwright.physics.optics.evaluation import Term, evaluate, guarded_problem
 from microwright.physics.optics.materials import Material, index_of, read_columns, table_path
 from microwright.physics.optics.numerics import RcwaNumerics
@@ -186,7 +187,7 @@ class SpectralSolver(Solver):
         self._problems: dict[torch.device, list[Problem]] = {}
 
     def solve(self, structures: Float[Tensor, "batch x y"]) -> Solution:
-        """Properties of every structure, float64; differentiable; the error bar is unknown.
+        """Properties of every structure, float64; differentiable; the error bar is that of ``error_bar``, calibrated.
 
         Raises:
             InputError: structures of the wrong shape, with NaN or values outside [0, 1], or too few pixels.
@@ -196,7 +197,7 @@ class SpectralSolver(Solver):
             self._problems[patterns.device] = [guarded_problem(cell, self.numerics, patterns) for cell in self.cells]
         problems = self._problems[patterns.device]
         terms = [Term(problem, self._weights(at)) for at, problem in enumerate(problems)]
-        return Solution.exact(evaluate(terms, patterns))
+        return Solution.exact(evaluate(terms, patterns), error_bars(terms, patterns))
 
     def _weights(self, position: int) -> Float[Tensor, "properties columns"]:
         """How much the response at one wavelength counts for each property."""
