@@ -94,13 +94,14 @@ class DesignTab:
             self.voids, self.symmetry, self.certify, self.robust, self.fabrication,
         ]  # fmt: skip
         shown = [self.status, self.gallery, self.table, self.summary, self.start, self.cancel]
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         self.rows.connect(self.target)
-        self.target.change(one_line(self.reach), [self.model, self.target], [self.histogram, self.reached])
-        self.model.change(one_line(self._changed), self.model, [*self.rows.fields, self.target])
-        self.start.click(one_line(self._run), fields, shown)
-        self.target.submit(one_line(self._run), fields, shown)
-        self.cancel.click(self._stop, None, None, queue=False)
-        self.sort.change(one_line(self._sorted), self.sort, [self.gallery, self.table])
+        self.target.change(one_line(self.reach), [self.model, self.target], [self.histogram, self.reached], **quiet)
+        self.model.change(one_line(self._changed), self.model, [*self.rows.fields, self.target], **quiet)
+        self.start.click(one_line(self._run), fields, shown, **quiet)
+        self.target.submit(one_line(self._run), fields, shown, **quiet)
+        self.cancel.click(self._stop, None, None, queue=False, api_visibility="private")
+        self.sort.change(one_line(self._sorted), self.sort, [self.gallery, self.table], **quiet)
 
     def _changed(self, model: str) -> list[Any]:
         return self.rows.of(designer_of(model))
@@ -144,6 +145,9 @@ class DesignTab:
         try:
             for stage in stages(ask.designer, wanted, refine, job):
                 yield self._shown(session, stage)
+        except InputError:
+            yield self._shown(session, Stage("that cannot be", 1.0, final=True))
+            raise
         finally:
             job.stop()
 
@@ -155,7 +159,7 @@ class DesignTab:
             self.cancel: gr.update(interactive=busy),
         }
         if stage.outcome is not None:
-            session.outcome = stage.outcome
+            session.outcome, session.chosen = stage.outcome, None
             session.order = gallery.order(stage.outcome, "error")
             update[self.gallery] = gallery.cards(stage.outcome, session.order)
             update[self.table] = gallery.table(stage.outcome, session.order)
@@ -169,13 +173,12 @@ class DesignTab:
         session.order = gallery.order(session.outcome, by)
         return gallery.cards(session.outcome, session.order), gallery.table(session.outcome, session.order)
 
+    def choose(self, event: gr.EventData, request: gr.Request) -> None:
+        """Take the design of the card that was clicked as the structure at hand."""
+        self.studio.sessions.of(request).choose(int(event.index))
+
     def _stop(self, request: gr.Request) -> None:
         self.studio.sessions.of(request).stop()
-
-
-def build(studio: Studio) -> DesignTab:
-    """The tab's components, in the place where it is called."""
-    return DesignTab(studio)
 
 
 def _whole(name: str, number: float | None) -> int:

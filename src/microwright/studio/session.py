@@ -5,20 +5,28 @@ Visitors are told apart by the session hash of their browser tab; nothing of one
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import TYPE_CHECKING
 
 import gradio as gr
 import numpy as np
 from jaxtyping import UInt8
 
+from microwright.design.exact import solver_for_target
 from microwright.design.outcome import Outcome
+from microwright.errors import InputError
 from microwright.physics.property import Solver
 from microwright.studio.ask import Ask
+from microwright.studio.gallery import rep, values
+
+if TYPE_CHECKING:
+    from microwright.studio.editing import Edited
 
 
 class Stopped(KeyboardInterrupt):
@@ -64,11 +72,15 @@ class Structure:
         name: how the page calls it.
         phase: 0/1.
         solver: what its properties are computed with.
+        told: its properties in words.
+        bar: error bar of its first property; NaN where unknown.
     """
 
     name: str
     phase: UInt8[np.ndarray, "*grid"]
     solver: Solver
+    told: str = ""
+    bar: float = math.nan
 
 
 @dataclass
@@ -81,7 +93,8 @@ class Session:
         outcome: the designs.
         order: numbers of the designs in the order that the gallery shows.
         chosen: what Look closer and Edit start from.
-        edited: the structure as it was edited.
+        edited: the structure that is being changed, if any.
+        brought: structures from files, solved.
         job: what runs.
     """
 
@@ -90,8 +103,33 @@ class Session:
     outcome: Outcome | None = None
     order: list[int] = field(default_factory=list)
     chosen: Structure | None = None
-    edited: Structure | None = None
+    edited: Edited | None = None
+    brought: list[Structure] = field(default_factory=list)
     job: Job | None = None
+
+    def choose(self, index: int) -> None:
+        """Take the design of that number as the structure at hand.
+
+        Raises:
+            InputError: no such design.
+        """
+        if self.outcome is None or self.ask is None or not 0 <= index < len(self.outcome.designs):
+            raise InputError(f"design {index}: there is none; make designs first")
+        designs = self.outcome.designs
+        solver = solver_for_target(self.ask.designer.solver, self.outcome.target)
+        told = f"{values(designs, index)} · {rep(designs, index)}{self.outcome.verdicts[index]}"
+        bar = float(designs.error_bar[index, 0])
+        self.chosen = Structure(f"design {index}", designs.structures[index], solver, told, bar)
+
+    def at_hand(self) -> Structure:
+        """The chosen structure.
+
+        Raises:
+            InputError: none is.
+        """
+        if self.chosen is None:
+            raise InputError("structure: none chosen; make designs or bring a file, and choose one")
+        return self.chosen
 
     def start(self, seconds: float) -> Job:
         """A new job in the place of the one that may still run."""
