@@ -40,7 +40,7 @@ test-studio: .venv/studio
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/studio tests/browser -m "not slow"
 
 docs: .venv/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python scripts/docs/check.py build/site
 
 lint: .venv/tools
