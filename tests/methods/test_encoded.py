@@ -11,7 +11,7 @@ from microwright.data.store import Chunk, LabelledSet
 from microwright.design.designer import Designer
 from microwright.design.targets import Target
 from microwright.errors import InputError
-from microwright.methods import METHODS, load_method, train_method
+from microwright.methods import load_method, model_of, train_method
 from microwright.methods.encoded import train_encoded
 from microwright.methods.recipes import recipe_named
 from microwright.methods.workspace import Workspace
@@ -80,6 +80,20 @@ def test_training_that_broke_off_continues_to_the_same_model(models, family, tmp
     assert ours == theirs
 
 
+@pytest.mark.parametrize("name", ENCODED)
+def test_a_method_is_found_by_its_name(models, name):
+    """Among several models in one folder, and in its own."""
+    assert model_of(name, models) == model_of(name, models / name) == models / name
+
+
+def test_a_method_without_a_model_says_how_to_train_one(models):
+    with pytest.raises(InputError, match=r"no trained bayesian-optimisation is in .*`microwright train") as caught:
+        model_of("bayesian-optimisation", models)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="no trained pca-mdn comes with the package"):
+        model_of("pca-mdn")
+
+
 def test_latents_follow_the_structures_of_the_set(models, family):
     """PCA's card counts the samples, and its latents of the set have unit variance."""
     method = load_method(models / "pca-mdn")
@@ -96,7 +110,7 @@ def test_a_property_that_the_model_was_not_trained_on_is_said(models):
     assert "C11" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["gan-mdn", *ENCODED, "bayesian-optimisation"])
 def test_volumes_are_refused(tmp_path, name):
     solver = ElasticSolver()
     volumes = LabelledSet.create(

@@ -312,9 +312,9 @@ class AbsorptionBench:
             f"{scale.count} structures for each target, {len(scale.seeds)} seeds of the draw, one training each. "
             f"Labelled and verified by RCWA at {numerics.harmonics} harmonics ({numerics.formulation}, "
             f"{numerics.precision} precision). PCA and pixels learnt from {len(family.usable())} labelled random "
-            f"fields, the quantised autoencoder from {recipe.structures} random fields and {recipe.labels} labelled "
-            f"reconstructions, with {recipe.vqvae.harmonics} harmonics inside its loss and {recipe.vqvae.steps} steps "
-            "where the paper takes 277,000.",
+            f"fields, the quantised autoencoder from {recipe.structures} random fields and "
+            f"{min(recipe.structures, recipe.labels)} labelled reconstructions, with {recipe.vqvae.harmonics} "
+            f"harmonics in its loss and {recipe.vqvae.steps} steps of {recipe.vqvae.batch} (the paper: 277,000 of 128).",
             f"The optimiser ran {len(scale.search_seeds)} seed of {recipe.search.initial} Sobol points, shared by the "
             f"targets, and {recipe.search.iterations} further solves for each target; its row is over the "
             f"{scale.count} nearest of all that it solved, and its coverage was not run.",

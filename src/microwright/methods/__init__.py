@@ -67,6 +67,22 @@ def load_shipped(name: str) -> Method:
     return load_method(SHIPPED / name)
 
 
+def model_of(method: str, place: Path = SHIPPED) -> Path:
+    """The folder of a trained model of ``method``: ``place`` itself, or one of the folders in it.
+
+    Raises:
+        InputError: no such method, or no model of it there.
+    """
+    method_named(method)
+    for folder in (place, *(sorted(place.iterdir()) if place.is_dir() else ())):
+        if (folder / "card.json").is_file() and read_card(folder).method == method:
+            return folder
+    where = "comes with the package" if place == SHIPPED else f"is in {place}"
+    raise InputError(
+        f"method: no trained {method} {where}; run `microwright train {method} --out MODEL`, then give --model MODEL"
+    )
+
+
 def train_method(name: str, recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None) -> Method:
     """Train the method called ``name``, continuing a killed training of the same request."""
     entry = method_named(name)
@@ -84,5 +100,6 @@ __all__ = [
     "load_method",
     "load_shipped",
     "method_named",
+    "model_of",
     "train_method",
 ]
