@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,7 @@ from microwright.design.refinement import RefinementNumerics
 from microwright.design.report import write_report
 from microwright.design.targets import PHASE_FRACTION, Target, parse_target
 from microwright.errors import InputError
-from microwright.methods import SHIPPED, load_method, model_of
+from microwright.methods import SHIPPED, load_method, model_of, shipped_for
 from microwright.structures.files.output import check_output, fresh_output
 
 DEFAULT_MODEL = SHIPPED / "gan-mdn-data-2"
@@ -42,6 +42,9 @@ def design_command(
     ],
     count: Annotated[int, typer.Option(help="Structures for each target.")] = 30,
     out: Annotated[Path, typer.Option(help="Folder for the designs.")] = Path("designs"),
+    properties: Annotated[
+        list[str] | None, typer.Option("--property", help="Choose the shipped model of this property, as in C11.")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="Folder of a trained model, or of several.")] = None,
     method: Annotated[
         str | None, typer.Option(help="Method, as in gan-mdn: its model in --model, or the one that is shipped.")
@@ -69,7 +72,7 @@ def design_command(
     check_output(out, force)
     if simulator is not None:
         read_solver(simulator)  # from here on the model's own spec finds it
-    designer = Designer.of(load_method(chosen_model(model, method)))
+    designer = Designer.of(load_method(chosen_model(model, method, properties or _named(target[0]))))
     formats = [name.strip() for name in export_formats.split(",") if name.strip()]
     check_formats(formats, len(designer.method.card.grid))
     flags = Constraints(
@@ -109,11 +112,19 @@ def design_command(
     return 0
 
 
-def chosen_model(model: Path | None, method: str | None) -> Path:
-    """Folder of the model that ``--model`` and ``--method`` ask for."""
+def chosen_model(model: Path | None, method: str | None, properties: Sequence[str]) -> Path:
+    """Folder of the model that ``--model`` and ``--method`` ask for, or of the shipped one for the properties."""
     if method is not None:
         return model_of(method, SHIPPED if model is None else model)
-    return DEFAULT_MODEL if model is None else model
+    if model is not None:
+        return model
+    return shipped_for(properties) if properties else DEFAULT_MODEL
+
+
+def _named(target: str) -> list[str]:
+    """The properties that a target names, the phase fraction aside; none for a bare number."""
+    names = parse_target(target, "").properties
+    return [name for name in names if name not in ("", PHASE_FRACTION)]
 
 
 def design_all(designer: Designer, requests: list[Request], refine: bool, console: Console) -> list[Outcome]:

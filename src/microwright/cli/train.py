@@ -21,7 +21,9 @@ from microwright.structures.files.output import check_output
 def train_command(
     method: Annotated[str, typer.Argument(help="Method, as in gan-mdn.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
-    recipe: Annotated[str, typer.Option(help="Sizes and settings: data-1, data-2 or smoke.")] = "data-2",
+    recipe: Annotated[
+        str, typer.Option(help="Sizes and settings: data-1, data-2 or smoke; stiffness or stiffness-light for volumes.")
+    ] = "data-2",
     data: Annotated[
         str | None, typer.Option(help="Labelled set (also s3://) to learn from instead of random fields.")
     ] = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +83,26 @@ def model_of(method: str, place: Path = SHIPPED) -> Path:
     )
 
 
+def shipped_for(properties: Sequence[str]) -> Path:
+    """The folder of the model that comes with the package and proposes for most of the named properties.
+
+    What the model does not know, refinement has to bring about.
+
+    Raises:
+        InputError: none proposes for any of them.
+    """
+    cards = {folder: read_card(folder) for folder in sorted(SHIPPED.iterdir()) if (folder / "card.json").is_file()}
+    known = {folder: {item.name for item in card.properties} for folder, card in cards.items()}
+    fitting = [folder for folder, names in known.items() if names <= set(properties)]
+    if not fitting:
+        told = ", ".join(sorted(set().union(*known.values())))
+        raise InputError(
+            f"property: no model that comes with the package designs for {', '.join(properties)}, they do for {told}; "
+            "train one with `microwright train`, then give --model MODEL"
+        )
+    return max(fitting, key=lambda folder: len(known[folder]))
+
+
 def train_method(name: str, recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None) -> Method:
     """Train the method called ``name``, continuing a killed training of the same request."""
     entry = method_named(name)
@@ -101,5 +121,6 @@ __all__ = [
     "load_shipped",
     "method_named",
     "model_of",
+    "shipped_for",
     "train_method",
 ]

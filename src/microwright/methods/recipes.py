@@ -113,9 +113,19 @@ class Recipe:
 _DATA_2 = Recipe("data-2", size=64)
 # the same cell on a finer grid: k' counts in units of the grid's Nyquist frequency, so the spectrum narrows
 _FINER = RandomFieldFamily(std=(0.8 * 64 / 96, 1.6 * 64 / 96))
+# what a laptop trains in an hour: a third of the volumes, a sixteenth of the weights
+_LIGHT_VOLUMES = VolumeRecipe(
+    samples=64 * 50,
+    width=0.25,
+    training=VaeRegressionTraining(
+        batch=4, epochs=10, steps_per_epoch=200, scale_steps=100, learning_rate=1e-3, final_rate=0.1, validation=0.05
+    ),
+)
 RECIPES = {
     "data-1": replace(_DATA_2, name="data-1", size=96, family=_FINER),
     "data-2": _DATA_2,
+    "stiffness": replace(_DATA_2, name="stiffness"),
+    "stiffness-light": replace(_DATA_2, name="stiffness-light", volumes=_LIGHT_VOLUMES),
     "smoke": Recipe(
         "smoke",
         size=64,

@@ -5,8 +5,8 @@ leaves as they are. Three kinds:
 
 ``two-point`` (the default, no download)
     the two-point correlation S₂(r), the field's own descriptor (Torquato 2002), by FFT. Its squared difference is
-    summed with the weight 1/(1 + |r|²): every shell of distances then counts alike, where equal weights would leave the
-    shape of the phases, told at short distances, a share of a thousandth.
+    summed with the weight 1/(1 + |r|³): every octave of distances then counts alike, where equal weights would leave
+    the shape of the phases, told at short distances, a share of a thousandth.
 ``random``
     Gram matrices of fixed random filters on slices (Ustyuzhaninov et al. 2016).
 ``vgg19``
@@ -32,7 +32,6 @@ from torch.nn import functional as F
 
 from microwright.errors import InputError
 from microwright.representations.features import Features, RandomFilters
-from microwright.structures.statistics import two_point_correlation
 from microwright.training import seeded
 
 STYLES = ("two-point", "random", "vgg19")
@@ -49,21 +48,30 @@ class StyleLoss(nn.Module, ABC):
 
 
 class TwoPointStyle(StyleLoss):
-    """Σ_r w(r) (S₂(r) − Ŝ₂(r))² with w ∝ 1/(1 + |r|²), Σ w = 1."""
+    """Σ_r w(r) (S₂(r) − Ŝ₂(r))² with w ∝ 1/(1 + |r|³), Σ w = 1."""
 
     def forward(
         self, real: Float[Tensor, "batch x y z"], other: Float[Tensor, "batch x y z"]
     ) -> Float[Tensor, "batch"]:
-        difference = two_point_correlation(real) - two_point_correlation(other)
-        weight = shell_weights(tuple(real.shape[1:])).to(difference)
+        grid = tuple(real.shape[1:])
+        # the correlation is linear in the power spectrum, so one transform back serves both
+        power = _power(real) - _power(other)
+        difference = torch.fft.irfftn(power, s=grid, dim=(1, 2, 3)) / real[0].numel()
+        weight = shell_weights(grid).to(difference)
         return (weight * difference.square()).flatten(1).sum(1)
 
 
+def _power(volumes: Float[Tensor, "batch x y z"]) -> Float[Tensor, "batch x y half_z"]:
+    """|F x|², one half of the spectrum."""
+    spectrum = torch.view_as_real(torch.fft.rfftn(volumes, dim=(1, 2, 3)))
+    return spectrum.square().sum(-1)
+
+
 def shell_weights(grid: tuple[int, ...]) -> Float[Tensor, "*grid"]:
-    """1/(1 + |r|²) of every lag r round the period, in voxels, of unit sum."""
+    """1/(1 + |r|³) of every lag r round the period, in voxels, of unit sum."""
     offsets = [torch.fft.fftfreq(n, d=1 / n) for n in grid]
     squares = torch.stack([offset.square() for offset in torch.meshgrid(*offsets, indexing="ij")]).sum(0)
-    weights = 1 / (1 + squares)
+    weights = 1 / (1 + squares**1.5)
     return weights / weights.sum()
 
 
