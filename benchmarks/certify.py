@@ -40,7 +40,8 @@ TOLERANCE = 0.003
 GRIDS = ("centres", "vertices")
 HARMONICS = (49, 121, 225, 361)
 SILICON = OpticalCell(600.0, 800.0, (PatternedLayer(200.0, 1.0, 4.5 + 0.3j),), substrate=1.5)
-SEED = 31
+#: of structures that no constant of the bars was chosen on
+SEED = 47
 #: imaginary part of the reference permittivity over |Δε|; 0: a reference without any loss
 LOSSES = (0.0, 0.05, 0.15, 0.45)
 
@@ -63,6 +64,7 @@ def certified_row(index: int, structure: torch.Tensor) -> dict[str, Any]:
     fast, fast_cpu, _ = timed(lambda: RcwaSolver(cell, RcwaNumerics(harmonics=121)).solve(structure))
     coarse = RcwaSolver(cell, RcwaNumerics(harmonics=49)).solve(structure).values
     laurent = RcwaSolver(cell, RcwaNumerics(121, "laurent")).solve(structure).values
+    plain = RcwaSolver(cell).solve(structure)
     value = float(solution.values)
     return {
         "kind": "certified",
@@ -80,6 +82,8 @@ def certified_row(index: int, structure: torch.Tensor) -> dict[str, Any]:
         "fast_121_bar": float(dense_bar(cell, 121, [coarse, fast.values], laurent)),
         "fast_49": float(coarse),
         "laurent_121": float(laurent),
+        "plain_error": float(plain.values) - value,
+        "plain_bar": float(plain.error_bar),
     }
 
 
@@ -156,6 +160,7 @@ def claims(rows: list[dict[str, Any]]) -> list[Claim]:
     ratio = max(error / by_index[row["structure"]]["bar"] for error, row in zip(held, studied, strict=True))
     errors = sorted(abs(row["fast_121_error"]) for row in certified)
     covered = [abs(row["fast_121_error"]) <= row["fast_121_bar"] + row["bar"] for row in certified]
+    plain = [abs(row["plain_error"]) <= row["plain_bar"] + row["bar"] for row in certified]
     near = sum(error <= 0.01 for error in errors) / len(errors)
     unsettled = [row for row in silicon if row["status"] != Status.CONVERGED]
     return [
@@ -182,11 +187,19 @@ def claims(rows: list[dict[str, Any]]) -> list[Claim]:
             "as above; the staggered engine on one point per pixel is the cheap way to a closer value",
         ),
         Claim(
-            "coverage of the fast engine's bar",
+            "coverage of the bar of dense_estimate at N = 121",
             sum(covered) / len(covered),
             ">= 0.95",
             "share",
             sum(covered) >= 0.95 * len(covered),
+        ),
+        Claim(
+            "coverage of the bar that solve returns at the shipped fidelity",
+            sum(plain) / len(plain),
+            ">= 0.95",
+            "share",
+            sum(plain) >= 0.95 * len(plain),
+            f"widest bar {max(row['plain_bar'] for row in certified):.3f}",
         ),
         Claim("structures of index 4.5 that did not converge", len(unsettled), "= 0", "1", not unsettled),
     ]
@@ -285,8 +298,7 @@ def main() -> None:
         claims(rows),
         notes=(
             "no GPU was at hand, not measured",
-            "the constants of the dense engine's bar were chosen on these structures; those of the staggered engine's "
-            "were chosen on eight others",
+            "the constants of the bars were chosen on other structures of the same family",
             "processor seconds of one thread; wall seconds were taken on a machine shared with other work, "
             f"load average {os.getloadavg()[1]:.0f} at the end",
         ),

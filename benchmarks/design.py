@@ -39,6 +39,8 @@ from microwright.structures.random_fields import filtered_noise
 
 TARGETS = (0.55, 0.60, 0.65, 0.70, 0.75)
 COUNT = 30
+#: half-width of the error bars asked for
+WIDEST = 0.005
 WORKERS = len(os.sched_getaffinity(0))
 MODEL = Path(__file__).resolve().parent.parent / "src/microwright/shipped/gan-mdn-data-2"
 #: Yang et al. and Kilic et al., average REP of direct samples at the five targets, best and worst method
@@ -351,24 +353,29 @@ def stiffness_row(target: Target, volumes: Tensor, values: Tensor, solver: Elast
 
 
 def certified() -> None:
-    made, count = designer(), 6
-    rows = []
-    for wanted in (0.55, 0.65, 0.75):
+    """All five targets; the file is written after each, so that a run cut short leaves what it measured."""
+    made, count = designer(), COUNT
+    rows: list[dict[str, Any]] = []
+    for wanted in TARGETS:
         request = Request(
-            Target.value("absorption", wanted), count, refinement=RefinementNumerics(workers=WORKERS), certify=0.003
+            Target.value("absorption", wanted), count, refinement=RefinementNumerics(workers=WORKERS), certify=WIDEST
         )
         outcome, seconds = timed(request, made)
         off = np.abs(outcome.designs.achieved[:, 0] - wanted)
         bars = outcome.designs.error_bar[:, 0]
         rows.append({**row(outcome, seconds), "distances": off.tolist(), "error_bars": bars.tolist()})
         print(rows[-1], flush=True)
+        _write_certified(rows, count)
+
+
+def _write_certified(rows: list[dict[str, Any]], count: int) -> None:
     off, bars = (np.concatenate([r[name] for r in rows]) for name in ("distances", "error_bars"))
-    inside = float((off <= bars).mean())
+    inside, widest = float((off <= bars).mean()), float(bars.max())
     claims = [
         Claim("share of designs whose certified value is within its bar of the target", inside, "1", "1", inside == 1),
-        Claim("largest error bar", float(bars.max()), "≤ 0.005", "1", bool(bars.max() <= 0.005)),
+        Claim("largest error bar", widest, f"≤ {WIDEST}", "1", widest <= WIDEST),
     ]
-    write("certified", rows, claims, [f"{count} designs at each of three targets, to bound the time"])
+    write("certified", rows, claims, [f"{count} designs at each of {len(rows)} of the {len(TARGETS)} targets"])
 
 
 def write(part: str, rows: list[dict[str, Any]], claims: list[Claim], notes: list[str]) -> None:

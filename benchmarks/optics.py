@@ -1,6 +1,6 @@
 """Speed of the dense optical engine beside its peers, on the same structures in the same run.
 
-    python benchmarks/optics.py                 # speed
+    python benchmarks/optics.py [ROWS]          # speed; ROWS is a file of finished rows to go on from
     python benchmarks/optics.py table           # the results of it as a table for the documentation
     python benchmarks/optics.py formulations    # how far apart the formulations lie on pixel images, with a plot
 
@@ -30,6 +30,8 @@ import numpy as np
 COMMAND = "python benchmarks/optics.py"
 PIXELS = 64
 SIZES = (49, 121, 225, 441)
+#: seconds that a case may take
+LIMIT_S = 600
 #: structures that go through a solver at once
 BATCH = {49: 16, 121: 4, 225: 2, 441: 1}
 PRECISIONS = ("single", "double")
@@ -288,8 +290,10 @@ def cases() -> Iterable[Case]:
     for harmonics in (121, 225):
         for solver in ("microwright", "fmmax"):
             yield Case(solver, "high index", harmonics, "single", False)
-    for solver in ("microwright", "fmmax"):
-        yield Case(solver, "perovskite", 225, "single", False, cores=2)
+    for solver in ("microwright", *PEERS):
+        for harmonics in (121, 225):
+            if _reasonable(solver, harmonics, "single", False):
+                yield Case(solver, "perovskite", harmonics, "single", False, cores=2)
 
 
 def _reasonable(solver: str, harmonics: int, precision: str, gradient: bool) -> bool:
@@ -298,7 +302,7 @@ def _reasonable(solver: str, harmonics: int, precision: str, gradient: bool) -> 
         return precision == "double" and not gradient and harmonics <= 225
     if solver in ("torcwa", "meent"):
         return harmonics <= (121 if gradient else 225)
-    return solver != "fmmax" or harmonics < 441 or (precision == "double" and not gradient)
+    return True
 
 
 def isolated(case: Case) -> dict[str, Any]:
@@ -317,7 +321,7 @@ def isolated(case: Case) -> dict[str, Any]:
     try:
         done = _run(command, environment, case.cores)
     except subprocess.TimeoutExpired:
-        return {**case.__dict__, "skipped": "took more than 240 s, compilation included"}
+        return {**case.__dict__, "skipped": f"took more than {LIMIT_S} s, compilation included"}
     if done.returncode:
         return {**case.__dict__, "skipped": (done.stderr.strip().splitlines() or ["failed"])[-1][:160]}
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -330,7 +334,7 @@ def _run(command: list[str], environment: dict[str, str], cores: int) -> subproc
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=LIMIT_S,
         preexec_fn=lambda: os.sched_setaffinity(0, set(range(cores))),
     )
 
@@ -463,7 +467,7 @@ def main() -> None:
     elif sys.argv[1:] == ["table"]:
         table()
     else:
-        speed()
+        speed(*map(Path, sys.argv[1:2]))
 
 
 def table() -> None:
@@ -488,8 +492,21 @@ def table() -> None:
         print("| " + " | ".join(cells) + " |")
 
 
-def speed() -> None:
-    """Time every case and write the results."""
+def _kept(case: Case, rows_file: Path | None) -> dict[str, Any]:
+    """The row of a case, from ``rows_file`` where an earlier run left it there."""
+    lines = rows_file.read_text().splitlines() if rows_file and rows_file.exists() else []
+    for row in map(json.loads, lines):
+        if case.__dict__.items() <= row.items():
+            return row
+    row = isolated(case)
+    if rows_file:
+        with rows_file.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+    return row
+
+
+def speed(rows_file: Path | None = None) -> None:
+    """Time every case and write the results; with ``rows_file`` a run that was cut short goes on."""
     from microwright.bench.results import write_results
 
     missing = [peer for peer in PEERS if importlib.util.find_spec(peer) is None]
@@ -498,7 +515,7 @@ def speed() -> None:
     rows = []
     for case in cases():
         if case.solver not in missing:
-            rows.append(isolated(case))
+            rows.append(_kept(case, rows_file))
             print(report(rows[-1]), flush=True)
     made = claims(rows)
     for claim in made:
