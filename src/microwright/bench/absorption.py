@@ -313,8 +313,8 @@ class AbsorptionBench:
             f"Labelled and verified by RCWA at {numerics.harmonics} harmonics ({numerics.formulation}, "
             f"{numerics.precision} precision). PCA and pixels learnt from {len(family.usable())} labelled random "
             f"fields, the quantised autoencoder from {recipe.structures} random fields and "
-            f"{min(recipe.structures, recipe.labels)} labelled reconstructions, with {recipe.vqvae.harmonics} "
-            f"harmonics in its loss and {recipe.vqvae.steps} steps of {recipe.vqvae.batch} (the paper: 277,000 of 128).",
+            f"{min(recipe.structures, recipe.labels)} reconstructions of them, with {recipe.vqvae.harmonics} harmonics "
+            f"in its loss and {recipe.vqvae.steps} steps of {recipe.vqvae.batch} (the paper: 277,000 of 128).",
             f"The optimiser ran {len(scale.search_seeds)} seed of {recipe.search.initial} Sobol points, shared by the "
             f"targets, and {recipe.search.iterations} further solves for each target; its row is over the "
             f"{scale.count} nearest of all that it solved, and its coverage was not run.",
