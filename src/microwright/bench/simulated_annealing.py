@@ -1,8 +1,8 @@
 r"""Simulated annealing in a latent space: the search that direct inference is compared with.
 
 From a latent z with objective f, a neighbour z' = z + s·√(T/T₀)·w∘ξ (ξ standard normal, w the widths of the latents) is
-taken if it is better, and otherwise with probability :math:`e^{-(f' - f)/T}`; the temperature T falls geometrically from T₀
-(Kirkpatrick et al., Science 220, 1983). All starts of a search run side by side, each with a chain of its own.
+taken if it is better, and otherwise with probability :math:`e^{-(f' - f)/T}`; the temperature T falls geometrically
+from T₀ (Kirkpatrick et al., Science 220, 1983). All starts of a search run side by side, each with a chain of its own.
 """
 
 from __future__ import annotations
@@ -47,19 +47,21 @@ class AnnealingSettings:
 
 @dataclass(frozen=True)
 class AnnealingRun:
-    """What a search found.
+    """What a search found, after 0, 1, ... iterations.
 
     Attributes:
-        latents: best of every start.
-        objective: its value.
-        history: smallest value so far after 0, 1, ... iterations.
-        seconds: spent after 0, 1, ... iterations, all starts together.
+        latents: best so far of every start.
+        objective: their values.
+        seconds: spent, all starts together.
     """
 
-    latents: Float[Tensor, "starts m"]
-    objective: Float[Tensor, "starts"]
-    history: Float[Tensor, "iterations starts"]
+    latents: Float[Tensor, "iterations starts m"]
+    objective: Float[Tensor, "iterations starts"]
     seconds: Float[Tensor, "iterations"]
+
+    def chosen(self, iteration: int) -> Float[Tensor, "m"]:
+        """The best of all starts after so many iterations."""
+        return self.latents[iteration, int(self.objective[iteration].argmin())]
 
 
 def anneal(
@@ -81,7 +83,7 @@ def anneal(
     begun = time.perf_counter()
     here, value = starts, objective(starts)
     best, least = here, value
-    history, seconds = [least], [time.perf_counter() - begun]
+    latents, history, seconds = [best], [least], [time.perf_counter() - begun]
     for iteration in range(settings.iterations):
         noise = torch.randn(here.shape, generator=generator)
         tried = here + settings.length(iteration) * widths * noise
@@ -91,6 +93,7 @@ def anneal(
         here, value = torch.where(taken[:, None], tried, here), torch.where(taken, found, value)
         better = found < least
         best, least = torch.where(better[:, None], tried, best), torch.where(better, found, least)
+        latents.append(best)
         history.append(least)
         seconds.append(time.perf_counter() - begun)
-    return AnnealingRun(best, least, torch.stack(history), torch.tensor(seconds))
+    return AnnealingRun(torch.stack(latents), torch.stack(history), torch.tensor(seconds))

@@ -21,6 +21,7 @@ from microwright.bench.absorption import (
 )
 from microwright.bench.absorption_page import draw_figures, markdown_table, metrics_table, write_csv, write_page
 from microwright.bench.results import write_results
+from microwright.bench.stiffness_scales import stiffness_scale
 from microwright.cli.design import DEFAULT_MODEL
 from microwright.cli.options import Scheduler
 from microwright.methods.gan_mdn import NAME as GAN_MDN
@@ -69,6 +70,27 @@ def absorption_command(
     draw_figures(docs, run, measured)
     write_page(docs / "absorption-methods.md", sorted(results.glob("absorption-*.json")))
     console.print(f"written to {path} and {docs / 'absorption-methods.md'}")
+
+
+@bench_app.command("stiffness")
+def stiffness_command(
+    scale: Annotated[str, typer.Option(help="smoke, cpu (24³ voxels) or paper (51³).")] = "smoke",
+    out: Annotated[Path, typer.Option(help="Folder that gets results/ and docs/.")] = Path("bench"),
+    models: Annotated[Path, typer.Option(help="Folder that keeps sets, networks and measurements.")] = Path(
+        "bench-models"
+    ),
+    workers: Annotated[int, typer.Option(help="Local labelling processes.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="cpu, gpu or auto.")] = "auto",
+) -> None:
+    """VAE-Regression's tables and figures; run the same command again to continue one that was stopped."""
+    chosen, console = stiffness_scale(scale), Console()
+    # here, because these experiments need scikit-learn and matplotlib, which take seconds to import
+    from microwright.bench.stiffness import StiffnessBench
+    from microwright.bench.stiffness_run import run_stiffness
+
+    bench = StiffnessBench(chosen, models / f"stiffness-{scale}", workers, accelerator, console.print)
+    path = run_stiffness(bench, f"microwright bench stiffness --scale {scale}", out)
+    console.print(f"written to {path} and {out / 'docs' / 'stiffness.md'}")
 
 
 def changed(scale: Scale, labels: int | None, seeds: int | None, iterations: int | None) -> Scale:

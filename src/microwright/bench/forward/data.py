@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from microwright.data.splits import split
@@ -54,26 +54,6 @@ def forward_data(structures: Float[Tensor, "n x y z"], values: Float[Tensor, "n 
     return ForwardData(*(Part(structures[own], values[own]) for own in rows))
 
 
-def symmetric_copies(part: Part, copies: int, seed: int) -> Part:
-    """``part`` and ``copies - 1`` more of it, each structure shifted round its period and mirrored at random.
-
-    Neither changes C_ij for i, j <= 3, so the values stay exact.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    moved = [_moved(part.structures, generator) for _ in range(copies - 1)]
-    return Part(torch.cat([part.structures, *moved]), part.values.repeat(copies, 1))
-
-
-def _moved(structures: Float[Tensor, "n x y z"], generator: torch.Generator) -> Float[Tensor, "n x y z"]:
-    axes = (0, 1, 2)
-    made = []
-    for structure in structures:
-        shifts = [int(torch.randint(size, (), generator=generator)) for size in structure.shape]
-        mirrored = [axis for axis in axes if bool(torch.randint(2, (), generator=generator))]
-        made.append(structure.roll(shifts, axes).flip(mirrored))
-    return torch.stack(made)
-
-
 def mape(predicted: Float[Tensor, "n p"], observed: Float[Tensor, "n p"]) -> Float[Tensor, "p"]:
     """Mean absolute error over the mean observed value, per cent, of each property."""
     return 100 * (predicted - observed).abs().mean(0) / observed.mean(0)
@@ -83,8 +63,3 @@ def r_squared(predicted: Float[Tensor, "n p"], observed: Float[Tensor, "n p"]) -
     """Coefficient of determination of each property; 1 is exact, 0 is the mean."""
     scatter = (observed - observed.mean(0)).square().sum(0)
     return 1 - (predicted - observed).square().sum(0) / scatter
-
-
-def columns(names: tuple[str, ...], wanted: tuple[str, ...]) -> Int[Tensor, "p"]:
-    """Positions of the ``wanted`` properties among ``names``."""
-    return torch.tensor([names.index(name) for name in wanted])

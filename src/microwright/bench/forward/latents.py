@@ -51,7 +51,9 @@ def _linear() -> Any:
 def _network(seed: int) -> Any:
     from sklearn.neural_network import MLPRegressor
 
-    return MLPRegressor((128, 128), early_stopping=True, n_iter_no_change=20, max_iter=500, random_state=seed)
+    return MLPRegressor(
+        hidden_layer_sizes=(128, 128), early_stopping=True, n_iter_no_change=20, max_iter=500, random_state=seed
+    )
 
 
 def _gaussian_process(seed: int) -> Any:

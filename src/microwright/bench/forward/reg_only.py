@@ -2,12 +2,12 @@
 
 Convolutions 3×3×3 of 16, 32, 64, 128, 256 filters with ReLU, each followed by average pooling by 2, as many as the grid
 has halvings; dense layers of 2048 and 1024; the structure minus 0.5 in, the property out. Squared error with L2
-weights of 0.001 per GPa², Adam, early stopping. Structures are periodic, and so are the convolutions.
+weights of 0.001 per GPa², Adam, early stopping. Structures are periodic, and so are the convolutions; each time one is
+seen it is shifted and mirrored at random, as VAE-Regression's training does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -20,28 +20,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from microwright.bench.forward.data import Part
+from microwright.bench.forward.settings import RegOnlyTraining
 from microwright.representations.vae_regression import BRANCH, COMMON, VaeRegressionShape
-from microwright.training import StepBatches, TrainerOptions
+from microwright.representations.vae_regression_training import moved
+from microwright.training import StepBatches, TrainerOptions, step_generator
 from microwright.training.fit import fit
-
-
-@dataclass(frozen=True)
-class RegOnlyTraining:
-    """Settings; the paper's but for the epochs, which it leaves to early stopping.
-
-    Attributes:
-        batch: structures a step.
-        learning_rate: of Adam.
-        l2: weight of the squared weights against the squared error in GPa².
-        patience: epochs without a better validation loss before stopping.
-        epochs: at most so many.
-    """
-
-    batch: int = 8
-    learning_rate: float = 5e-4
-    l2: float = 1e-3
-    patience: int = 10
-    epochs: int = 200
 
 
 class RegOnlyNetwork(nn.Module):
@@ -87,10 +70,12 @@ class RegOnlyNetwork(nn.Module):
 
 
 class _RegOnlyModule(lightning.LightningModule):
-    def __init__(self, network: RegOnlyNetwork, settings: RegOnlyTraining) -> None:
+    def __init__(self, network: RegOnlyNetwork, settings: RegOnlyTraining, steps: int, seed: int) -> None:
         super().__init__()
         self.network = network
         self.settings = settings
+        self.steps = steps
+        self.seed = seed
         self.best: dict[str, Tensor] = {}
         self.best_loss = float("inf")
 
@@ -99,11 +84,14 @@ class _RegOnlyModule(lightning.LightningModule):
         wanted = (values - self.network.property_mean) / self.network.property_std
         return (self.network(structures) - wanted).square().mean()
 
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        structures, values = batch
+        generator = step_generator(self.seed, self.current_epoch * self.steps + batch_index, self.global_rank)
+        error = self._squared_error((moved(structures, True, generator), values))
         # the error is in units of the variance, and so is the paper's weight
         weight = self.settings.l2 / self.network.property_std.square().mean()
         squares = sum(p.square().sum() for name, p in self.network.named_parameters() if name.endswith("weight"))
-        return self._squared_error(batch) + weight * squares
+        return error + weight * squares
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         self.log("validation", self._squared_error(batch), prog_bar=True, batch_size=len(batch[0]))
@@ -121,8 +109,10 @@ class _RegOnlyModule(lightning.LightningModule):
         self.best_loss = checkpoint["best"]["loss"]
         self.best = checkpoint["best"]["weights"]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.network.parameters(), lr=self.settings.learning_rate)
+    def configure_optimizers(self) -> Any:
+        settings = self.settings
+        adam = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        return [adam], [torch.optim.lr_scheduler.ExponentialLR(adam, settings.final_rate ** (1 / settings.epochs))]
 
 
 def train_reg_only(
@@ -140,10 +130,11 @@ def train_reg_only(
     """
     network.standardise_by(train.values)
     tensors = train.structures, train.values.float()
-    batches = StepBatches(tensors, settings.batch, max(1, len(train) // settings.batch), seed)
+    steps = max(1, len(train) // settings.batch)
+    batches = StepBatches(tensors, settings.batch, steps, seed)
     held_out = zip(validation.structures.split(64), validation.values.float().split(64), strict=True)
     loader: DataLoader[Any] = DataLoader(list(held_out), batch_size=None)  # type: ignore[arg-type]
-    module = _RegOnlyModule(network, settings)
+    module = _RegOnlyModule(network, settings, steps, seed)
     stop = EarlyStopping("validation", patience=settings.patience)
     trainer = fit(module, batches, settings.epochs, options, loader, [stop])
     network.load_state_dict(module.best)
