@@ -91,7 +91,7 @@ class Recipe:
     family: RandomFieldFamily = field(default_factory=RandomFieldFamily)
     gan: GanTraining = field(default_factory=GanTraining)
     mdn: MdnTraining = field(default_factory=MdnTraining)
-    pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=10))
+    pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=2))
     vqvae_shape: VqVaeShape = field(default_factory=VqVaeShape)
     vqvae: VqVaeTraining = field(default_factory=VqVaeTraining)
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -122,7 +122,7 @@ _LIGHT_VOLUMES = VolumeRecipe(
     ),
 )
 RECIPES = {
-    "data-1": replace(_DATA_2, name="data-1", size=96, family=_FINER),
+    "data-1": replace(_DATA_2, name="data-1", size=96, family=_FINER, gan=GanTraining(steps=2500)),
     "data-2": _DATA_2,
     "stiffness": replace(_DATA_2, name="stiffness"),
     "stiffness-light": replace(_DATA_2, name="stiffness-light", volumes=_LIGHT_VOLUMES),
