@@ -118,7 +118,14 @@ _LIGHT_VOLUMES = VolumeRecipe(
     samples=64 * 50,
     width=0.25,
     training=VaeRegressionTraining(
-        batch=4, epochs=10, steps_per_epoch=200, scale_steps=100, learning_rate=1e-3, final_rate=0.1, validation=0.05
+        batch=4,
+        epochs=8,
+        steps_per_epoch=200,
+        scale_steps=100,
+        learning_rate=1e-3,
+        final_rate=0.1,
+        divergence=0.05,
+        validation=0.05,
     ),
 )
 RECIPES = {

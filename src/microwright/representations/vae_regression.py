@@ -235,9 +235,12 @@ class Decoder(nn.Module):
 
         A decoder that starts as a uniform grey stays one for long: there the gradient of every texture vanishes.
         """
-        for layer in (*self.dense, *self.convolutions, self.last):
+        layers = [layer for layer in self.modules() if isinstance(layer, nn.Linear | nn.Conv3d)]
+        for layer in layers:
             nn.init.kaiming_normal_(layer.weight, SLOPE)
-        nn.init.normal_(self.dense[-1].bias)
+        base = self.dense[-1].bias
+        assert isinstance(base, Tensor)
+        nn.init.normal_(base)
 
     def forward(self, latents: Float[Tensor, "batch m"]) -> Float[Tensor, "batch x y z"]:
         x = latents
