@@ -24,6 +24,7 @@ ENGINES = {
     "conduction": ("microwright.physics.conduction", "ConductionSolver"),
     "command": ("microwright.physics.external", "CommandSolver"),
     "function": ("microwright.physics.external", "FunctionSolver"),
+    "surrogate": ("microwright.physics.surrogate", "SurrogateSolver"),
 }
 
 
