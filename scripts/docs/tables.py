@@ -35,6 +35,9 @@ TITLES = {
     "optics-dense-formulations": "Formulations of RCWA",
     "optics-dense-speed": "RCWA: speed",
     "real-absorption": "Published structures and their absorption",
+    "scale-memory": "Labelling: memory",
+    "scale-overhead": "Labelling: overhead",
+    "scale-speed": "Labelling: speed with workers",
     "vqvae-latents": "Sizes of the quantised latent",
 }
 
@@ -167,6 +170,44 @@ def tutorial_time(name: str) -> str:
     )
 
 
+def commands() -> str:
+    """Every command of the shell with its options, as the program declares them."""
+    from typer.main import get_command
+
+    from microwright.cli.main import app  # seconds: only this table needs it
+
+    return "\n\n".join(_command("microwright", get_command(app)))
+
+
+def _command(name: str, command: Any) -> Iterable[str]:
+    """A command, or all commands of a group."""
+    if hasattr(command, "commands"):
+        for part, inner in command.commands.items():
+            yield from _command(f"{name} {part}", inner)
+        return
+    yield f"## {name}\n\n{command.help}"
+    yield markdown_text(["option", "what it does", "default"], [_option(item) for item in command.params])
+
+
+def _option(item: Any) -> list[str]:
+    told = ", ".join(f"`{name}`" for name in (*item.opts, *item.secondary_opts))
+    if item.param_type_name == "argument":
+        told = f"`{item.name.upper()}`"
+    default = "" if item.default in (None, False) or callable(item.default) else f"`{_relative(item.default)}`"
+    return [told, (getattr(item, "help", "") or "").replace("|", "\\|"), "required" if item.required else default]
+
+
+def _relative(default: Any) -> Any:
+    """A default without the folders of the machine that the site is built on."""
+    return default.name if isinstance(default, Path) else default
+
+
+def markdown_text(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of words."""
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
 TABLES: dict[str, Callable[..., str]] = {
     "papers": papers,
     "optics-speed": optics_speed,
@@ -174,4 +215,5 @@ TABLES: dict[str, Callable[..., str]] = {
     "claims": claims,
     "score": score,
     "tutorial-time": tutorial_time,
+    "commands": commands,
 }
