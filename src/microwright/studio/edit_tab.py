@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from microwright.physics.property import Solution
 from microwright.studio import editing, gallery
 from microwright.studio.editing import Edited
 from microwright.studio.errors import one_line
@@ -118,13 +119,13 @@ class EditTab:
     def _asked(self, session: Session, edited: Edited, fresh: bool) -> Iterator[list[Any]]:
         """Prediction, then solution; the editor is told only what it does not show already."""
         canvas = packed(edited.phase) if fresh else gr.skip()
-        yield [canvas, gallery.status("predicted by the gradient; solving …", 0.5), answer(edited, solved=False)]
+        yield [canvas, gallery.status("predicted by the gradient; solving …", 0.5), answer(edited)]
         try:
             edited.solve(session.start(self.studio.limits.job_seconds))
         except Stopped:
             yield [gr.skip(), gallery.status("stopped", 1.0), gr.skip()]
             return
-        yield [gr.skip(), gallery.status("solved", 1.0), answer(edited, solved=True)]
+        yield [gr.skip(), gallery.status("solved", 1.0), answer(edited)]
 
     def _at_hand(self, request: gr.Request) -> tuple[Session, Edited]:
         session = self.studio.sessions.of(request)
@@ -138,21 +139,25 @@ def inverted(phase: np.ndarray) -> np.ndarray:
     return (1 - phase).astype(np.uint8)
 
 
-def answer(edited: Edited, solved: bool) -> str:
-    """The properties as a table: predicted or solved, with the phase fraction and the share of changed pixels."""
-    values, bars = None, None
-    if solved and edited.solution is not None:
-        values, bars = edited.solution.values[0].tolist(), edited.solution.error_bar[0].tolist()
-    elif not solved and (predicted := edited.preview()) is not None:
-        values, bars = predicted.tolist(), [float("nan")] * len(predicted)
-    kind = "solved" if solved else "predicted"
+def answer(edited: Edited) -> str:
+    """The properties as a table, predicted and solved, with the phase fraction and the count of changed pixels."""
+    predicted = edited.predicted
+    fresh = edited.solution if edited.solved is edited.phase else None
     rows = []
     for column, item in enumerate(edited.original.solver.properties):
-        shown = "…" if values is None or bars is None else f"{values[column]:.6g}{gallery.bar_of(bars[column])}"
-        unit = "" if item.unit == "1" else f" {item.unit}"
-        rows.append((item.name, f'<span class="mw-{kind}" data-property="{escape(item.name)}">{shown}{unit}</span>'))
-    rows.append(("phase fraction", f"{float(edited.phase.mean()):.4f}"))
+        name, unit = escape(item.name), "" if item.unit == "1" else f" {item.unit}"
+        first = "…" if predicted is None else f"{predicted[column]:.5g}{unit}"
+        second = "…" if fresh is None else f"{float(fresh.values[0, column]):.6g}{bar_of(fresh, column)}{unit}"
+        rows.append(f'<th>{name}</th><td class="mw-predicted">{first}</td><td class="mw-solved">{second}</td>')
+    rows.append(f"<th>phase fraction</th><td></td><td>{float(edited.phase.mean()):.4f}</td>")
     if edited.phase.shape == edited.original.phase.shape:
-        rows.append(("pixels changed", f"{int((edited.phase != edited.original.phase).sum())}"))
-    body = "".join(f"<tr><th>{escape(name)}</th><td>{shown}</td></tr>" for name, shown in rows)
-    return f'<table class="mw-summary"><thead><tr><th></th><th>{kind}</th></tr></thead><tbody>{body}</tbody></table>'
+        changed = int((edited.phase != edited.original.phase).sum())
+        rows.append(f'<th>pixels changed</th><td></td><td id="changed">{changed}</td>')
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    head = "<tr><th></th><th>predicted</th><th>solved</th></tr>"
+    return f'<table class="mw-summary"><thead>{head}</thead><tbody>{body}</tbody></table>'
+
+
+def bar_of(solution: Solution, column: int) -> str:
+    """The error bar of a property as text."""
+    return gallery.bar_of(float(solution.error_bar[0, column]))

@@ -32,6 +32,7 @@ class Edited:
         solution: of the structure that was solved last.
         slopes: derivatives of its properties by its pixels.
         solved: the structure that was solved last.
+        predicted: what the gradient said of ``phase``; None where it could say nothing.
         history: earlier structures, the latest last.
     """
 
@@ -40,13 +41,14 @@ class Edited:
     solution: Solution | None = None
     slopes: Float[Tensor, "p *grid"] | None = None
     solved: UInt8[np.ndarray, "*grid"] | None = None
+    predicted: Float[np.ndarray, "p"] | None = None
     history: list[UInt8[np.ndarray, "*grid"]] = field(default_factory=list)
 
     def change(self, phase: UInt8[np.ndarray, "*grid"]) -> None:
         """Take a new structure; the present one can be had back."""
         if phase.shape != self.phase.shape or (phase != self.phase).any():
             self.history = [*self.history[-49:], self.phase]
-            self.phase = phase
+            self._take(phase)
 
     def undo(self) -> None:
         """Go back by one change.
@@ -56,9 +58,13 @@ class Edited:
         """
         if not self.history:
             raise InputError("undo: nothing was changed yet")
-        self.phase = self.history.pop()
+        self._take(self.history.pop())
 
-    def preview(self) -> Float[np.ndarray, "p"] | None:
+    def _take(self, phase: UInt8[np.ndarray, "*grid"]) -> None:
+        self.phase = phase
+        self.predicted = self._prediction()
+
+    def _prediction(self) -> Float[np.ndarray, "p"] | None:
         """First-order prediction of the properties from the structure that was solved last; None where there is none.
 
         What turns into phase 1 does less, what turns out of it more than the gradient says; refinement's first guess of

@@ -24,10 +24,10 @@ def statistics_figure(own: Curves, training: Curves | None) -> Figure:
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     _curve(left, own.two_point[0], None if training is None else training.two_point)
-    left.set(xlabel="distance / pixels", ylabel="two-point correlation", xlim=(0, own.two_point.shape[1] - 1))
+    left.set(title="two-point correlation", xlabel="distance / pixels", xlim=(0, own.two_point.shape[1] - 1))
     # shell 0 holds the mean, which is taken off
     _curve(right, own.spectral[0, 1:], None if training is None else training.spectral[:, 1:], start=1)
-    right.set(xlabel="cycles per edge", ylabel="spectral density", yscale="log")
+    right.set(title="spectral density", xlabel="cycles per edge", yscale="log")
     return figure
 
 
@@ -58,7 +58,7 @@ def tolerance_figure(found: Tolerances, properties: tuple[Property, ...]) -> Fig
             axes.plot([low, nominal + change], [row, row], "o-", color=BLUE, ms=4, lw=1)
         axes.set_yticks(range(len(changes)), list(changes))
         axes.invert_yaxis()
-        axes.set_xlabel(_label(item))
+        axes.set(title="under fabrication errors", xlabel=_label(item))
         axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -74,7 +74,7 @@ def convergence_figure(found: Convergence, item: Property, bar: float) -> Figure
         if np.isfinite(bar):
             axes.axhspan(own - bar, own + bar, color=BLUE, alpha=0.12, lw=0, label=f"± {bar:.1g} of the design")
         axes.axvline(found.used, color=GREY, lw=0.8, ls="--")
-    axes.set(xlabel=found.effort, ylabel=_label(item), xticks=found.at)
+    axes.set(title="convergence of the value", xlabel=found.effort, ylabel=_label(item), xticks=found.at)
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -34,8 +34,13 @@ element.addEventListener('click', (event) => {
   if (card) trigger('select', {index: Number(card.dataset.index)});
 });
 """
-#: columns of the summary
-SUMMED = ("smallest REP", "average", "std", "largest", "meet it")
+#: rows of the summary
+SUMMED: dict[str, Callable[[np.ndarray], float]] = {
+    "smallest REP": np.min,
+    "average": np.mean,
+    "standard deviation": np.std,
+    "largest": np.max,
+}
 
 
 def order(outcome: Outcome, by: str) -> list[int]:
@@ -115,24 +120,24 @@ def status(message: str, share: float) -> str:
 def summary(outcome: Outcome) -> str:
     """The designs' errors beside those of the samples that they were refined from."""
     designs = outcome.designs
-    rows: list[tuple[str, np.ndarray | None, int | None, int]] = [
-        ("designs", designs.worst_rep if _valued(designs) else None, outcome.meeting, len(designs))
-    ]
+    columns = {"designs": designs.worst_rep if _valued(designs) else None}
     if outcome.start is not None and _valued(designs):
-        start = np.nanmax(100 * np.abs(outcome.start - designs.target) / np.abs(designs.target), axis=1)
-        rows.append(("their direct samples", start, None, len(start)))
-    body = "".join(_summary_row(*row) for row in rows)
+        columns["their direct samples"] = np.nanmax(100 * np.abs(outcome.start / designs.target - 1), axis=1)
+    head = "".join(f"<th>{name}</th>" for name in ("", *columns))
+    rows = [
+        f"<tr><th>{name}</th>{''.join(_figure(errors, figure) for errors in columns.values())}</tr>"
+        for name, figure in SUMMED.items()
+    ]
+    met = f"<tr><th>meet it</th><td>{outcome.verdicts.count('met')} of {len(designs)}</td></tr>"
     notes = "".join(f"<li>{escape(note)}</li>" for note in outcome.notes)
     return (
-        f'<table class="mw-summary"><thead><tr><th></th>{"".join(f"<th>{name}</th>" for name in SUMMED)}</tr></thead>'
-        f"<tbody>{body}</tbody></table><ul class='mw-notes'>{notes}</ul>"
+        f'<table class="mw-summary"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}{met}</tbody></table>'
+        f'<ul class="mw-notes">{notes}</ul>'
     )
 
 
-def _summary_row(name: str, errors: np.ndarray | None, met: int | None, count: int) -> str:
-    figures = [] if errors is None else [errors.min(), errors.mean(), errors.std(), errors.max()]
-    cells = "".join(f"<td>{figure:.3g} %</td>" for figure in figures) or "<td>–</td>" * 4
-    return f"<tr><th>{name}</th>{cells}<td>{'' if met is None else f'{met} of {count}'}</td></tr>"
+def _figure(errors: np.ndarray | None, figure: Callable[[np.ndarray], float]) -> str:
+    return f"<td>{'–' if errors is None else f'{figure(errors):.3g} %'}</td>"
 
 
 def _valued(designs: Designs) -> bool:

@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 from matplotlib.figure import Figure
 
+from microwright.physics.elasticity import ElasticSolver
 from microwright.physics.optics import RcwaSolver
 from microwright.studio import analyses, figures, gallery
 from microwright.studio.ask import designer_of
@@ -39,24 +40,24 @@ class LookTab:
                 self.picture = gr.HTML(elem_id="large")
                 self.volume = volume_view(elem_id="volume")
             with gr.Column(scale=3, min_width=300):
-                self.statistics = gr.Plot(label="Two-point correlation and spectral density", elem_id="statistics")
+                self.statistics = gr.Plot(show_label=False, elem_id="statistics")
         with gr.Row():
             self.ask_convergence = gr.Button("Convergence", elem_id="ask-convergence", min_width=130)
             self.ask_tolerance = gr.Button("Tolerance", elem_id="ask-tolerance", min_width=130)
             self.ask_spectrum = gr.Button("Spectrum", elem_id="ask-spectrum", min_width=130)
-            self.ask_modulus = gr.Button("Directional stiffness", elem_id="ask-modulus", min_width=130)
+            self.ask_modulus = gr.Button("Directional stiffness", elem_id="ask-modulus", min_width=130, visible=False)
             self.cancel = gr.Button("Stop", variant="stop", min_width=90)
-        with gr.Row():
+        with gr.Row() as self.range:
             self.low = gr.Number(400, label="Spectrum from / nm", min_width=120)
             self.high = gr.Number(800, label="to / nm", min_width=120)
             self.points = gr.Number(17, label="wavelengths", precision=0, min_width=120, elem_id="points")
         self.status = gr.HTML(elem_id="look-status")
         with gr.Row():
-            self.convergence = gr.Plot(label="Convergence of the value", elem_id="convergence", min_width=300)
-            self.tolerance = gr.Plot(label="Under fabrication errors", elem_id="tolerance", min_width=300)
+            self.convergence = gr.Plot(show_label=False, elem_id="convergence", min_width=300, visible=False)
+            self.tolerance = gr.Plot(show_label=False, elem_id="tolerance", min_width=300, visible=False)
         with gr.Row():
-            self.spectrum = gr.Plot(label="Over wavelength", elem_id="spectrum", min_width=300)
-            self.modulus = gr.Plot(label="Young's modulus by direction", elem_id="modulus", min_width=300)
+            self.spectrum = gr.Plot(show_label=False, elem_id="spectrum", min_width=300, visible=False)
+            self.modulus = gr.Plot(show_label=False, elem_id="modulus", min_width=300, visible=False)
         self._connect()
 
     def _connect(self) -> None:
@@ -74,7 +75,7 @@ class LookTab:
         """What ``show`` updates."""
         return [
             self.facts, self.picture, self.volume, self.statistics, self.convergence, self.tolerance, self.spectrum,
-            self.modulus, self.status,
+            self.modulus, self.status, self.ask_spectrum, self.ask_modulus, self.range,
         ]  # fmt: skip
 
     def show(self, request: gr.Request) -> list[Any]:
@@ -84,7 +85,7 @@ class LookTab:
             session.choose(session.order[0])
         chosen = session.chosen
         if chosen is None:
-            return [NOTHING, "", None, None, None, None, None, None, ""]
+            return [NOTHING, "", None, None, None, None, None, None, "", *[gr.skip()] * 3]
         flat = chosen.phase.ndim == 2
         large = f'<img class="mw-large" alt="{escape(chosen.name)}" src="{png(picture(chosen.phase, LARGE))}">'
         return [
@@ -92,8 +93,11 @@ class LookTab:
             large if flat else "",
             None if flat else packed(chosen.phase),
             self._statistics(session, chosen),
-            *[None] * 4,
+            *[gr.update(value=None, visible=False)] * 4,
             "",
+            gr.update(visible=isinstance(chosen.solver, RcwaSolver)),
+            gr.update(visible=not flat and isinstance(chosen.solver, ElasticSolver)),
+            gr.update(visible=isinstance(chosen.solver, RcwaSolver)),
         ]
 
     def _statistics(self, session: Session, chosen: Structure) -> Figure:
@@ -107,7 +111,7 @@ class LookTab:
         try:
             for found in analyses.convergence(chosen, job):
                 line = gallery.status(f"{found.effort}: {found.at[-1]} solved", 1.0)
-                yield line, figures.convergence_figure(found, chosen.solver.properties[0], chosen.bar)
+                yield line, drawn(figures.convergence_figure(found, chosen.solver.properties[0], chosen.bar))
         except Stopped:
             yield gallery.status("stopped", 1.0), gr.update()
 
@@ -123,7 +127,7 @@ class LookTab:
             f"{item.name} moves by at most {float(value):.3g}"
             for item, value in zip(chosen.solver.properties, found.spread[0], strict=True)
         )
-        yield gallery.status(spread, 1.0), figures.tolerance_figure(found, chosen.solver.properties)
+        yield gallery.status(spread, 1.0), drawn(figures.tolerance_figure(found, chosen.solver.properties))
 
     def _spectrum(self, low: float, high: float, points: int, request: gr.Request) -> Iterator[Any]:
         session, chosen = self._at_hand(request)
@@ -149,7 +153,7 @@ class LookTab:
             yield gallery.status("stopped", 1.0), gr.update()
             return
         diagonal = ", ".join(f"C{i + 1}{i + 1} = {float(stiffness[i, i]):.4g}" for i in range(6))
-        yield gallery.status(f"{diagonal} GPa", 1.0), figures.modulus_figure(stiffness)
+        yield gallery.status(f"{diagonal} GPa", 1.0), drawn(figures.modulus_figure(stiffness))
 
     def _at_hand(self, request: gr.Request) -> tuple[Session, Structure]:
         session = self.studio.sessions.of(request)
@@ -164,3 +168,8 @@ def facts(session: Session, chosen: Structure) -> str:
     grid = " × ".join(map(str, chosen.phase.shape))
     told = [f"<b>{escape(chosen.name)}</b>", f"{grid} pixels", f"phase fraction {float(np.mean(chosen.phase)):.4f}"]
     return f'<p class="mw-facts">{" · ".join([*told, escape(chosen.told)])}</p>'
+
+
+def drawn(figure: Figure) -> Any:
+    """A plot that shows from now on."""
+    return gr.update(value=figure, visible=True)
