@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from microwright.design.designs import Designs
+from microwright.design.portrait import portrait
 
 COLUMNS = 10
 MOST_SHOWN = 60
@@ -47,12 +47,7 @@ def _draw(axis: Axes, designs: Designs, index: int) -> None:
     axis.set(xticks=[], yticks=[])
     for spine in axis.spines.values():
         spine.set(linewidth=0.4, color="0.5")
-    axis.imshow(middle_slice(designs.structures[index]).T, cmap="gray_r", vmin=0, vmax=1, origin="lower")
+    axis.imshow(portrait(designs.structures[index]), cmap="gray", vmin=0, vmax=255)
     achieved = ", ".join(f"{value:.4g}" for value in designs.achieved[index])
     rep = designs.worst_rep[index]
     axis.set_title(achieved if math.isnan(rep) else f"{achieved}\n{rep:.2g} % off", fontsize=7, pad=2)
-
-
-def middle_slice(structure: UInt8[np.ndarray, "*grid"]) -> Float[np.ndarray, "x y"]:
-    """A 2-D structure as it is; the middle z slice of a volume."""
-    return structure if structure.ndim == 2 else structure[:, :, structure.shape[2] // 2]

@@ -30,6 +30,7 @@ import microwright
 from microwright.design.designs import Designs
 from microwright.design.diversity import diversity
 from microwright.design.outcome import Outcome
+from microwright.design.portrait import portrait
 from microwright.design.targets import Goal, Kind, Target
 from microwright.design.tolerance import Tolerances
 from microwright.structures.statistics import radial_average, two_point_correlation
@@ -134,21 +135,12 @@ def _value(name: str, value: float, bar: float) -> str:
 
 
 def _png(structure: np.ndarray) -> str:
-    """Phase 1 black, x to the right and y up; of a volume the middle slices normal to z, y and x side by side."""
-    image = Image.fromarray(np.where(_flat(structure), 0, 255).astype(np.uint8)).convert("1")
+    """The structure's portrait; where there are two tones alone it takes one bit a pixel."""
+    grey = portrait(structure)
+    image = Image.fromarray(grey).convert("1" if structure.ndim == 2 else "L")
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _flat(structure: np.ndarray) -> np.ndarray:
-    if structure.ndim == 2:
-        return structure.T[::-1].astype(bool)
-    x, y, z = (n // 2 for n in structure.shape)
-    faces = [structure[:, :, z], structure[:, y, :], structure[x, :, :], structure[:, :, 0]]
-    edge = max(structure.shape)
-    tiles = [np.pad(face.T[::-1], [(0, edge - face.shape[1]), (0, edge - face.shape[0])]) for face in faces]
-    return np.block([[tiles[0], tiles[1]], [tiles[2], tiles[3]]]).astype(bool)
 
 
 def _table(section: Outcome) -> str:

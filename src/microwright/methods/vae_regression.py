@@ -161,7 +161,12 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
     settings = recipe.volumes
     known = volumes_for(settings, workspace, data)
     shape = VaeRegressionShape(
-        tuple(known.structures.shape[1:]), settings.latent, settings.components, settings.width, len(known.properties)
+        grid=tuple(known.structures.shape[1:]),
+        latent=settings.latent,
+        components=settings.components,
+        width=settings.width,
+        properties=len(known.properties),
+        coarsening=settings.coarsening,
     )
     networks = seeded(workspace.seed, lambda: VaeRegressionNetworks(shape))
 

@@ -8,6 +8,9 @@ Tables 2 to 5 of the paper's appendix, with sizes that follow from the grid, so 
 - decoder: dense layers 32, 64 and (n/8)³ · 64, three doublings by nearest neighbour with convolutions of 64, 32, 16
   filters, and a last convolution whose kernel brings 8 ⌊n/8⌋ to n: 48 to 51 with a kernel of 4.
 
+Where a full grid costs more than there is, ``coarsening`` lets the networks see several voxels along an edge as one:
+the input is averaged, the output interpolated, and finer features than that are neither seen nor made.
+
 Structures are periodic, and so are the convolutions. Properties are standardised by the training set: ``regress`` and
 ``prior`` speak of those units, ``normalised`` and ``physical`` translate.
 """
@@ -49,6 +52,7 @@ class VaeRegressionShape:
         components: Gaussians K of the prior; 1 is the unimodal prior.
         width: factor on the number of filters and of the encoder's dense neurons; 1 is the paper's.
         properties: number p of properties.
+        coarsening: voxels along an edge that the networks see as one; 1 is the paper's.
 
     Raises:
         InputError: a grid that is no volume of at least 8³, or a size that is not positive.
@@ -59,13 +63,20 @@ class VaeRegressionShape:
     components: int = 2
     width: float = 1.0
     properties: int = 1
+    coarsening: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "grid", tuple(int(n) for n in self.grid))
-        if len(self.grid) != 3 or min(self.grid) < SMALLEST_GRID:
-            raise InputError(f"grid: vae-regression needs a volume of at least {SMALLEST_GRID}³, got {self.grid}")
-        if min(self.latent, self.components, self.properties) < 1 or not self.width > 0:
-            raise InputError(f"vae-regression: latent, components, properties and width must be positive, got {self}")
+        sizes = (self.latent, self.components, self.properties, self.coarsening)
+        if min(sizes) < 1 or not self.width > 0:
+            raise InputError(f"vae-regression: every size must be positive, got {self}")
+        if len(self.grid) != 3 or min(self.seen) < SMALLEST_GRID:
+            raise InputError(f"grid: vae-regression needs a volume of at least {SMALLEST_GRID}³, got {self.seen}")
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Voxels per axis that the networks work on."""
+        return tuple(-(-n // self.coarsening) for n in self.grid)
 
     def scaled(self, neurons: int) -> int:
         """The paper's number of filters or neurons times ``width``."""
@@ -74,19 +85,19 @@ class VaeRegressionShape:
     @property
     def encoder_filters(self) -> tuple[int, ...]:
         """Filters of each convolution of the common part."""
-        halvings = int(math.log2(min(self.grid)))
+        halvings = int(math.log2(min(self.seen)))
         return tuple(self.scaled(n) for n in ENCODER_FILTERS[:halvings])
 
     @property
     def flat_features(self) -> int:
         """Numbers that the convolutions leave of a volume."""
         halvings = len(self.encoder_filters)
-        return self.encoder_filters[-1] * math.prod(n >> halvings for n in self.grid)
+        return self.encoder_filters[-1] * math.prod(n >> halvings for n in self.seen)
 
     @property
     def doublings(self) -> int:
         """Doublings of the decoder."""
-        fitting = [d for d in range(1, len(DECODER_FILTERS)) if min(self.grid) >> d >= SMALLEST_BASE]
+        fitting = [d for d in range(1, len(DECODER_FILTERS)) if min(self.seen) >> d >= SMALLEST_BASE]
         return max(fitting, default=1)
 
     @property
@@ -97,7 +108,7 @@ class VaeRegressionShape:
     @property
     def base(self) -> tuple[int, ...]:
         """Voxels that the decoder starts from."""
-        return tuple(n >> self.doublings for n in self.grid)
+        return tuple(n >> self.doublings for n in self.seen)
 
     def config(self) -> dict[str, Any]:
         """The fields as JSON."""
@@ -227,7 +238,7 @@ class Decoder(nn.Module):
         self.dense = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
         self.convolutions = nn.ModuleList(PeriodicConvolution(i, o) for i, o in pairwise(filters))
         inner = tuple(n << shape.doublings for n in shape.base)
-        self.last = last_layer(filters[-1], inner, shape.grid)
+        self.last = last_layer(filters[-1], inner, shape.seen)
         self._start_textured()
 
     def _start_textured(self) -> None:
@@ -276,26 +287,36 @@ class VaeRegressionNetworks(nn.Module):
 
     def posteriors(self, structures: Float[Tensor, "batch x y z"]) -> tuple[Gaussian, Gaussian]:
         """q(z | x) and q(c | x), the latter in standardised units."""
-        features = self.common(structures)
+        features = self.common(self.seen(structures))
         return self.encoder(features), self.regressor(features)
+
+    def seen(self, structures: Float[Tensor, "batch x y z"]) -> Float[Tensor, "batch x2 y2 z2"]:
+        """The volumes on the grid that the networks work on, averaged where that is coarser."""
+        coarse = self.shape.seen
+        if structures.shape[1:] == coarse:
+            return structures
+        return F.adaptive_avg_pool3d(structures, (coarse[0], coarse[1], coarse[2]))
 
     def encode(
         self, structures: Float[Tensor, "batch x y z"]
     ) -> tuple[Float[Tensor, "batch m"], Float[Tensor, "batch m"]]:
         """Mean and log variance of q(z | x)."""
-        posterior = self.encoder(self.common(structures))
+        posterior, _ = self.posteriors(structures)
         return posterior.mean, posterior.log_variance
 
     def regress(
         self, structures: Float[Tensor, "batch x y z"]
     ) -> tuple[Float[Tensor, "batch p"], Float[Tensor, "batch p"]]:
         """Mean and log variance of q(c | x), c standardised; see ``physical``."""
-        posterior = self.regressor(self.common(structures))
+        _, posterior = self.posteriors(structures)
         return posterior.mean, posterior.log_variance
 
     def decode(self, latents: Float[Tensor, "batch m"]) -> Float[Tensor, "batch x y z"]:
         """Probability of phase 1 at each voxel; differentiable."""
-        return self.decoder(latents)
+        probability = self.decoder(latents)
+        if self.shape.seen == self.shape.grid:
+            return probability
+        return F.interpolate(probability[:, None], self.shape.grid, mode="trilinear")[:, 0]
 
     def prior(self, properties: Float[Tensor, "batch p"]) -> MixtureSameFamily:
         """p(z | c), c standardised; see ``normalised``."""

@@ -78,7 +78,7 @@ class _VaeRegressionModule(lightning.LightningModule):
         latents, drawn = (q.sample(torch.randn(q.mean.shape, generator=generator).to(q.mean)) for q in (q_z, q_c))
         divergence = mixture_divergence(q_z.mean, q_z.log_variance, self.networks.prior(drawn))
         regression = q_c.negative_log_likelihood(self.networks.normalised(properties))
-        style = self.style(structures, self.networks.decode(latents))
+        style = self.style(structures, self.networks.decoder(latents))
         return torch.stack([regression.mean(), style.mean(), divergence.mean()])
 
     def _loss(self, terms: Tensor, without_divergence: bool = False) -> Tensor:
@@ -150,8 +150,8 @@ def train_vae_regression(
     known, held_out = (structures, properties.float()), validation
     if held_out is None:
         known, held_out = _held_out(*known, training.validation, seed)
-    structures, properties = known
-    held_out = held_out[0], held_out[1].float()
+    structures, properties = _seen(networks, known[0]), known[1]
+    held_out = _seen(networks, held_out[0]), held_out[1].float()
     networks.standardise_by(properties)
     steps = training.steps_per_epoch or max(1, len(structures) // training.batch)
     batches = StepBatches((structures, properties), training.batch, steps, seed)
@@ -167,6 +167,13 @@ def train_vae_regression(
     last = {name: float(trainer.callback_metrics[name]) for name in ("regression", "style", "divergence")}
     accuracy = forward_accuracy(networks, *held_out)
     return {"loss": module.best_loss, "epochs": float(trainer.current_epoch), **last, **scales, **accuracy}
+
+
+def _seen(networks: VaeRegressionNetworks, structures: Tensor, together: int = 64) -> Tensor:
+    """The volumes as the networks see them, averaged once and for all where that is on a coarser grid."""
+    if networks.shape.coarsening == 1:
+        return structures
+    return torch.cat([networks.seen(part.float()) for part in structures.split(together)])
 
 
 def moved(
