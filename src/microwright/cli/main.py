@@ -11,6 +11,7 @@ import typer
 from microwright.cli import data, generate
 from microwright.cli.bench import bench_app
 from microwright.cli.design import design_command
+from microwright.cli.improve import improve_command
 from microwright.cli.label import label_command
 from microwright.cli.simulate import simulate_command
 from microwright.cli.studio import studio_command
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("design")(design_command)
 app.command("train")(train_command)
+app.command("improve")(improve_command)
 app.command("label")(label_command)
 app.command("simulate")(simulate_command)
 app.command("studio")(studio_command)

@@ -60,7 +60,9 @@ class ImproveNumerics:
     steps: int = 2
     pool: int = 256
     aim: float = 1.5e-4
-    training: SurrogateTraining = field(default_factory=lambda: SurrogateTraining(steps=300, calibration=0.0, test=0.0))
+    training: SurrogateTraining = field(
+        default_factory=lambda: SurrogateTraining(steps=240, batch=24, calibration=0.0, test=0.0)
+    )
 
     def __post_init__(self) -> None:
         if self.initial < 2 or min(self.proposals, self.refined, self.steps, self.pool) < 1:
@@ -70,26 +72,20 @@ class ImproveNumerics:
 
 
 @dataclass(frozen=True)
-class Known:
-    """Labels that were there before, by the same simulator; they cost no call."""
-
-    structures: Float[Tensor, "n *grid"]
-    values: Float[Tensor, "n properties"]
-
-
-@dataclass(frozen=True)
 class Improved:
     """What came of a search.
 
     Attributes:
-        calls: all structures that were simulated, in order.
-        best: indices of the best calls, no two of them near-duplicates, by rising misfit.
-        misfit: of every call; infinite where the simulator failed.
+        record: everything that is known: labels from before, then the calls in order.
+        known: number of labels from before.
+        best: indices of the best structures, no two of them near-duplicates, by rising misfit.
+        misfit: of every structure; infinite where the simulator failed.
         rounds: calls at the end of each round.
         spent: whether the budget ended the search, rather than that enough designs met the aim.
     """
 
-    calls: Calls
+    record: Calls
+    known: int
     best: list[int]
     misfit: Float[np.ndarray, "n"]
     rounds: tuple[int, ...]
@@ -97,7 +93,7 @@ class Improved:
 
     def curve(self, nth: int) -> Float[np.ndarray, "n"]:
         """Misfit of the ``nth`` best structure after each call, near-duplicates counted once; infinite before."""
-        return nth_best(self.calls.structures, self.misfit, nth)
+        return nth_best(self.record.structures[self.known :], self.misfit[self.known :], nth)
 
 
 def improve(
@@ -107,7 +103,6 @@ def improve(
     workspace: Workspace,
     count: int = 1,
     numerics: ImproveNumerics | None = None,
-    known: Known | None = None,
     progress: Progress | None = None,
 ) -> Improved:
     """Search for ``count`` different structures that meet ``target`` within the simulator's budget.
@@ -119,13 +114,12 @@ def improve(
         workspace: where the surrogates of the rounds go, on what they are trained, and the seed.
         count: designs wanted; the search ends when so many are within the aim.
         numerics: how calls are spent.
-        known: labels to begin with.
         progress: told after each round.
 
     Raises:
         InputError: an unknown property, a pool of another dimension or without structures, or no call that worked.
     """
-    search = _Search(target, pool, simulator, workspace, count, numerics or ImproveNumerics(), known)
+    search = _Search(target, pool, simulator, workspace, count, numerics or ImproveNumerics())
     spent = False
     try:
         search.begin()
@@ -173,13 +167,12 @@ class _Search:
         workspace: Workspace,
         count: int,
         numerics: ImproveNumerics,
-        known: Known | None,
     ) -> None:
         names = [item.name for item in simulator.properties]
         target.check_known([*names, PHASE_FRACTION])
-        _check_pool(pool, simulator, count, known)
+        _check_pool(pool, simulator, count)
         self.target, self.pool, self.simulator, self.workspace = target, pool, simulator, workspace
-        self.count, self.numerics, self.known = count, numerics, known
+        self.count, self.numerics = count, numerics
         self.columns = [None if name == PHASE_FRACTION else names.index(name) for name in target.properties]
         self.rounds: list[int] = []
         self.drawn = 0  # proposals taken from the pool
@@ -189,9 +182,11 @@ class _Search:
     # ------------------------------------------------------------------------------------------------ the turns
 
     def begin(self) -> None:
-        """Simulate the first proposals, where nothing is known."""
-        if self.known is None or len(self.known.values) < self.numerics.initial:
-            self.simulator.solve(self._proposals(self.numerics.initial))
+        """Simulate the first proposals, as many as known labels leave out."""
+        known = self.simulator.known
+        wanted = self.numerics.initial - (0 if known is None else len(known.usable))
+        if wanted > 0:
+            self.simulator.solve(self._proposals(wanted))
             self.rounds.append(self.simulator.count)
 
     @property
@@ -216,13 +211,14 @@ class _Search:
         self.rounds.append(self.simulator.count)
 
     def result(self, spent: bool) -> Improved:
-        calls = self.simulator.calls()
-        misfit = self._misfits(calls)
+        record = self.simulator.record()
+        misfit = self._misfits(record)
         if not np.isfinite(misfit).any():
             raise InputError(
-                f"simulator: none of {len(calls)} calls gave a value; look at `failures` under {self.simulator.folder}"
+                f"simulator: none of {len(record)} calls gave a value; look at `failures` under {self.simulator.folder}"
             )
-        return Improved(calls, self._best(calls, misfit), misfit, tuple(self.rounds), spent)
+        known = len(record) - self.simulator.count
+        return Improved(record, known, self._best(record, misfit), misfit, tuple(self.rounds), spent)
 
     # ------------------------------------------------------------------------------------------------ learning
 
@@ -247,32 +243,27 @@ class _Search:
 
     def _labels(self) -> tuple[Tensor, Tensor]:
         """Structures and values of everything that is known."""
-        parts = [] if self.known is None else [(self.known.structures.float(), self.known.values.double())]
-        if self.simulator.count:
-            calls = self.simulator.calls()
-            parts.append((calls.structures[calls.usable], calls.values[calls.usable]))
-        structures, values = (torch.cat(column) for column in zip(*parts, strict=True))
-        if len(values) < 2:
+        record = self.simulator.record()
+        if len(record.usable) < 2:
             raise InputError(
-                f"simulator: {len(values)} of {self.simulator.count} calls gave a value; look at `failures` under "
+                f"simulator: {len(record.usable)} of {len(record)} calls gave a value; look at `failures` under "
                 f"{self.simulator.folder}, or allow more initial calls"
             )
-        return structures, values
+        return record.structures[record.usable], record.values[record.usable]
 
     # ------------------------------------------------------------------------------------------------ choosing
 
     def _unfinished(self) -> Float[Tensor, "bases *grid"]:
         """The best calls that missed the aim, among those that would be the designs if the search ended now."""
-        if self.simulator.count == 0:
-            return self.waiting[:0]
-        calls = self.simulator.calls()
-        misfit = self._misfits(calls)
-        missed = [index for index in self._best(calls, misfit) if misfit[index] > self.numerics.aim]
-        return calls.structures[missed[: self.numerics.refined]]
+        record = self.simulator.record()
+        misfit = self._misfits(record)
+        missed = [index for index in self._best(record, misfit) if misfit[index] > self.numerics.aim]
+        return record.structures[missed[: self.numerics.refined]]
 
     def _proposed(self, surrogate: SurrogateSolver) -> Float[Tensor, "bases *grid"]:
         """For each member of the ensemble in turn the new structure that it holds best; the others wait."""
         pool = torch.cat([self.waiting, self._proposals(self.numerics.pool)])
+        pool = pool[[not known for known in self.simulator.knows(pool)]]
         if len(pool) == 0:
             return pool
         with torch.no_grad():
@@ -296,11 +287,9 @@ class _Search:
 
     def best_misfits(self) -> Float[np.ndarray, "designs"]:
         """Misfits of the best different structures so far, rising."""
-        if self.simulator.count == 0:
-            return np.zeros(0)
-        calls = self.simulator.calls()
-        misfit = self._misfits(calls)
-        return misfit[self._best(calls, misfit)]
+        record = self.simulator.record()
+        misfit = self._misfits(record)
+        return misfit[self._best(record, misfit)]
 
     def _best(self, calls: Calls, misfit: Float[np.ndarray, "n"]) -> list[int]:
         """The best calls, no two of them near-duplicates, as many as designs are wanted."""
@@ -317,7 +306,7 @@ class _Search:
         return goal_values(structures, Solution.exact(values), self.columns)
 
 
-def _check_pool(pool: Source, simulator: RecordedSimulator, count: int, known: Known | None) -> None:
+def _check_pool(pool: Source, simulator: RecordedSimulator, count: int) -> None:
     if len(pool.grid) != simulator.dimensions:
         raise InputError(
             f"structures: {len(pool.grid)}-D grid {pool.grid}, the simulator works in {simulator.dimensions}-D; "
@@ -325,8 +314,11 @@ def _check_pool(pool: Source, simulator: RecordedSimulator, count: int, known: K
         )
     if count < 1:
         raise InputError(f"count: {count} structures cannot be designed; ask for at least 1")
+    known = simulator.known
     if known is not None and tuple(known.structures.shape[1:]) != tuple(pool.grid):
-        raise InputError(f"data: labels of grid {tuple(known.structures.shape[1:])}, proposals of {tuple(pool.grid)}")
+        raise InputError(
+            f"data: labels of grid {tuple(known.structures.shape[1:])}, proposals of {tuple(pool.grid)}; resample one"
+        )
 
 
-__all__ = ["ImproveNumerics", "Improved", "Known", "improve", "nth_best"]
+__all__ = ["ImproveNumerics", "Improved", "improve", "nth_best"]

@@ -65,8 +65,9 @@ class RecordedSimulator(Solver):
 
     Attributes:
         simulator: any solver, for instance an external command.
-        folder: of the batches; those of an earlier run are read, a batch that was cut short is finished.
+        folder: of the batches; those of an earlier run are answers, and a batch that was cut short is finished.
         budget: calls at most.
+        known: labels by the same simulator that were there before; they cost no call.
         labelling: further arguments of ``label``: workers, scheduler, …
         called: told after each batch.
     """
@@ -74,6 +75,7 @@ class RecordedSimulator(Solver):
     simulator: Solver
     folder: Path
     budget: int
+    known: Calls | None = None
     labelling: dict[str, Any] = field(default_factory=dict)
     called: Called | None = None
     _batches: list[Calls] = field(default_factory=list)
@@ -83,14 +85,18 @@ class RecordedSimulator(Solver):
         if self.budget < 1:
             raise InputError(f"budget: {self.budget} calls of the simulator teach nothing; allow at least 1")
         self.properties, self.dimensions = self.simulator.properties, self.simulator.dimensions
+        if self.known is not None:
+            self._remember(self.known)
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in sorted(self.folder.glob("batch-*.npy")):
-            self._take(self._labelled(path))
 
     @property
     def count(self) -> int:
         """Calls so far."""
-        return len(self._answers)
+        return sum(map(len, self._batches))
+
+    def knows(self, structures: Float[Tensor, "batch *grid"]) -> list[bool]:
+        """Whether the answer for each binary structure is there already."""
+        return [_key(structure) in self._answers for structure in structures.to(torch.uint8)]
 
     def spec(self) -> dict[str, Any]:
         return self.simulator.spec()
@@ -105,12 +111,11 @@ class RecordedSimulator(Solver):
         check_structures(structures, self.dimensions)
         binary = structures.detach().round().to(torch.uint8).cpu()
         keys = [_key(structure) for structure in binary]
-        new = list({key: index for index, key in enumerate(keys) if key not in self._answers}.values())
-        room = self.budget - self.count
-        if new[:room]:
-            self._simulate(binary[sorted(new)[:room]])
-        if len(new) > room:
-            raise BudgetSpent
+        while new := self._unanswered(keys):
+            room = self.budget - self.count
+            if room < 1:
+                raise BudgetSpent
+            self._next_batch(binary[new[:room]])
         answers = [self._answers[key] for key in keys]
         return Solution(
             values=torch.stack([values for values, _, _ in answers]).to(structures.device),
@@ -121,11 +126,12 @@ class RecordedSimulator(Solver):
         )
 
     def calls(self) -> Calls:
-        """Everything that was simulated, in order."""
-        if not self._batches:
-            raise InputError("calls: nothing was simulated yet; call the simulator first")
-        names = ("structures", "values", "error_bar", "status")
-        return Calls(**{name: torch.cat([getattr(batch, name) for batch in self._batches]) for name in names})
+        """Everything that was simulated here, in order."""
+        return _joined(self._batches)
+
+    def record(self) -> Calls:
+        """Everything that is known: labels from before, then the calls."""
+        return _joined([*([] if self.known is None else [self.known]), *self._batches])
 
     def write_set(self, path: Path) -> LabelledSet:
         """All calls as one labelled set, for a training or for a later search."""
@@ -151,18 +157,25 @@ class RecordedSimulator(Solver):
             )
         return labelled
 
-    def _simulate(self, structures: Tensor) -> None:
+    def _unanswered(self, keys: list[bytes]) -> list[int]:
+        """Where the structures without an answer stand, each of them once."""
+        first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in self._answers}
+        return sorted(first.values())
+
+    def _next_batch(self, structures: Tensor) -> None:
+        """Label ``structures``; or take the next batch of an earlier run, the same if that run took these turns."""
         path = self.folder / f"batch-{len(self._batches):04d}.npy"
-        draft = path.with_suffix(".partial")
-        with draft.open("wb") as file:
-            np.save(file, structures.numpy(), allow_pickle=False)
-        draft.replace(path)
+        if not path.exists():
+            draft = path.with_suffix(".partial")
+            with draft.open("wb") as file:
+                np.save(file, structures.numpy(), allow_pickle=False)
+            draft.replace(path)
         self._take(self._labelled(path))
         if self.called is not None:
             self.called(self.count)
 
     def _labelled(self, path: Path) -> LabelledSet:
-        """The labels of a batch; those that an earlier run left out are made now."""
+        """The labels of a batch; only those that an earlier run left out are made now."""
         structures = np.load(path, allow_pickle=False)
         origin = {"batch": path.stem, "sha256": hashlib.sha256(structures.tobytes()).hexdigest()}
         source = ArraySource(structures, origin)
@@ -177,8 +190,18 @@ class RecordedSimulator(Solver):
             torch.as_tensor(batch.status[:]).long(),
         )
         self._batches.append(calls)
+        self._remember(calls)
+
+    def _remember(self, calls: Calls) -> None:
         for structure, values, bar, status in zip(*vars(calls).values(), strict=True):
             self._answers[_key(structure.to(torch.uint8))] = (values, bar, int(status))
+
+
+def _joined(parts: list[Calls]) -> Calls:
+    if not parts:
+        raise InputError("calls: nothing was simulated yet; call the simulator first")
+    names = ("structures", "values", "error_bar", "status")
+    return Calls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def _key(structure: Tensor) -> bytes:

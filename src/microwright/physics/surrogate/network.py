@@ -35,7 +35,7 @@ class EnsembleShape:
 
     members: int = 4
     lattice: int = 16
-    channels: int = 16
+    channels: int = 12
     width: int = 5
     depth: int = 2
     hidden: int = 32
