@@ -5,7 +5,7 @@ COUNT ?= 30
 TARGET ?= 0.65
 OUT ?= designs
 
-.PHONY: design test test-slow test-studio docs lint clean
+.PHONY: design test test-slow test-studio docs test-docs lint clean
 
 .venv/base: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -42,6 +42,9 @@ test-studio: .venv/studio
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python scripts/docs/check.py build/site
+
+test-docs: .venv/tools
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/docs --numprocesses 2
 
 lint: .venv/tools
 	$(BIN)/ruff check .
