@@ -28,7 +28,7 @@ FLAGS = [
     "--disable-sync",
 ]
 #: seconds that a page may take to show what it was asked for
-PATIENCE = 30
+PATIENCE = 60
 #: where the pictures of the docs go, where somebody asks for them
 PICTURES = os.environ.get("STUDIO_PICTURES")
 
@@ -95,7 +95,12 @@ class Visitor:
         self.page.locator("#histogram img").wait_for()
 
     def open(self, tab: str) -> None:
-        self.page.get_by_role("tab", name=tab).click()
+        """A tab of the page; in a narrow window it may lie behind the dots."""
+        button = self.page.get_by_role("tab", name=tab, exact=True).first
+        if not button.is_visible():
+            self.page.locator(".overflow-menu > button").click()
+            button = self.page.locator(".overflow-dropdown button", has_text=tab)
+        button.click()
 
     def design(self, count: int = 4, target: str = "absorption=0.65") -> None:
         """Ask for designs and wait until they are there."""
@@ -120,7 +125,7 @@ class Visitor:
     @property
     def error(self) -> str:
         """The line that the page shows for an error."""
-        line = self.page.locator(".toast-body.error .toast-text").last
+        line = self.page.locator(".toast-message-text.error").last
         line.wait_for()
         return line.inner_text()
 
@@ -133,6 +138,12 @@ class Visitor:
     def overflow(self) -> int:
         """Pixels by which the page is wider than its window."""
         return self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+    def solved(self, name: str) -> float:
+        """The value of a property in Edit, once it is solved."""
+        cell = self.page.locator(f"#answer tr:has(th:text-is('{name}')) td.mw-solved")
+        playwright.expect(cell).to_have_text(re.compile(r"\d"))
+        return float(cell.inner_text().split()[0])
 
     def picture(self, name: str) -> None:
         """A screenshot, where somebody asked for them."""

@@ -43,6 +43,7 @@ class BringTab:
                     multiselect=True,
                     allow_custom_value=True,
                     label="Properties",
+                    elem_id="properties",
                     info="Of films: absorption …; of volumes and films: C11 …, k11 …",
                 )
                 with gr.Row():

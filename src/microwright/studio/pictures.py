@@ -42,7 +42,6 @@ def png(image: Image.Image) -> str:
 def cube(structure: UInt8[np.ndarray, "x y z"], edge: int = THUMBNAIL) -> Image.Image:
     """The faces of largest x, y and z in isometric projection, phase 1 dark."""
     u, v = np.meshgrid(np.linspace(-1, 1, edge), np.linspace(1, -1, edge))
-    u, v = u * math.sqrt(3) / 2, v
     canvas = np.full(u.shape, 255, np.uint8)
     # the point p of the unit cube is drawn at ((y − x) √3/2, z − (x + y)/2)
     for (name, face), shades in zip(_faces(structure).items(), FACES, strict=True):
