@@ -8,52 +8,43 @@ set again: physics, numerics, seeds, versions.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 import platform
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 import microwright
 from microwright.design.designs import Designs
 from microwright.design.diversity import diversity
 from microwright.design.outcome import Outcome
-from microwright.design.portrait import portrait
+from microwright.design.page import BLUE, GREY, drawing, list_of_facts, new_axes, picture, plot, write_page
 from microwright.design.targets import Goal, Kind, Target
 from microwright.design.tolerance import Tolerances
 from microwright.structures.statistics import radial_average, two_point_correlation
 
-BLUE, GREY, ORANGE = "#1f6fb2", "#8a949e", "#d9822b"
 VERDICT_CLASS = {"met": "met", "missed": "missed"}
 
 
 def write_report(path: Path, sections: Sequence[Outcome]) -> None:
     """Write the page."""
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "microwright", "font.size": 10}):
+    with drawing():
         body = "\n".join(_section(section) for section in sections)
-    style = files("microwright.design").joinpath("report.css").read_text()
     title = "; ".join(_readable(section.target) for section in sections)
-    path.write_text(
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Designs for {escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f"<h1>Microstructures designed for {escape(title)}</h1>\n"
-        f'<p class="soft">microwright {microwright.__version__}; every value below was computed by a physics solver '
-        "for exactly the structure shown.</p>\n"
-        f"{body}\n</body>\n</html>\n",
-        encoding="utf-8",
+    write_page(
+        path,
+        title=f"Designs for {title}",
+        heading=f"Microstructures designed for {title}",
+        lead=f"microwright {microwright.__version__}; every value below was computed by a physics solver for exactly "
+        "the structure shown.",
+        body=body,
     )
 
 
@@ -71,7 +62,7 @@ def _section(section: Outcome) -> str:
         "<h3>Designs</h3>",
         _gallery(section),
         '<div class="plots">',
-        *(_plot(caption, figure) for caption, figure in _figures(section)),
+        *(plot(caption, figure) for caption, figure in _figures(section)),
         "</div>",
         _table(section),
         _provenance(section),
@@ -98,8 +89,7 @@ def _facts(section: Outcome) -> str:
         facts.append(("satisfy every constraint", f"{sum(not v for v in section.violations)} of {len(designs)}"))
     if len(designs) > 1:
         facts.append(("of the pixels differ between the two most alike", _percent(100 * apart)))
-    items = "".join(f"<li><b>{escape(value)}</b><span>{escape(name)}</span></li>" for name, value in facts)
-    return f'<ul class="facts">{items}</ul>'
+    return list_of_facts(facts)
 
 
 def _any_bar(designs: Designs) -> bool:
@@ -122,7 +112,7 @@ def _gallery(section: Outcome) -> str:
         values = "<br>".join(_value(item.name, value, bar) for item, value, bar in triples)
         kind = VERDICT_CLASS.get(verdict, "undecided")
         cards.append(
-            f'<figure><img alt="design {index}" src="{_png(structure)}"><figcaption>{values}<br>'
+            f'<figure><img alt="design {index}" src="{picture(structure)}"><figcaption>{values}<br>'
             f'<span class="{kind}">{index}: {escape(verdict)}</span></figcaption></figure>'
         )
     return f'<div class="gallery">{"".join(cards)}</div>'
@@ -132,15 +122,6 @@ def _value(name: str, value: float, bar: float) -> str:
     """A value as the captions have it; a bar of exactly 0 belongs to what was counted, not computed."""
     shown = "" if math.isnan(bar) or bar == 0 else f" ± {bar:.1g}"
     return f"{escape(name.replace('_', ' '))} {value:.5g}{shown}"
-
-
-def _png(structure: np.ndarray) -> str:
-    """The structure's portrait; where there are two tones alone it takes one bit a pixel."""
-    grey = portrait(structure)
-    image = Image.fromarray(grey).convert("1" if structure.ndim == 2 else "L")
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _table(section: Outcome) -> str:
@@ -230,25 +211,9 @@ def _figures(section: Outcome) -> list[tuple[str, Figure]]:
     return plots
 
 
-def _plot(caption: str, figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.8, 3.0), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    return figure, axes
-
-
 def _achieved(section: Outcome, column: int, goal: Goal) -> Figure:
     item = section.designs.properties[column]
-    figure, axes = _axes("design", item.name if item.unit == "1" else f"{item.name} / {item.unit}")
+    figure, axes = new_axes("design", item.name if item.unit == "1" else f"{item.name} / {item.unit}")
     order = np.arange(len(section.designs))
     axes.locator_params(axis="x", integer=True)
     if goal.bounded:
@@ -274,7 +239,7 @@ def _band(axes: Axes, low: float | None, high: float | None) -> None:
 
 
 def _history(section: Outcome) -> Figure:
-    figure, axes = _axes("solver calls per design", "misfit")
+    figure, axes = new_axes("solver calls per design", "misfit")
     n = len(section.rounds[0].misfit)
     calls = [entry.calls / n for entry in section.rounds]
     misfits = np.stack([np.maximum(entry.misfit, 1e-7) for entry in section.rounds])
@@ -285,7 +250,7 @@ def _history(section: Outcome) -> Figure:
 
 def _tolerance(tolerances: Tolerances, section: Outcome) -> Figure:
     item = section.designs.properties[0]
-    figure, axes = _axes(f"change of {item.name}" + ("" if item.unit == "1" else f" / {item.unit}"), "")
+    figure, axes = new_axes(f"change of {item.name}" + ("" if item.unit == "1" else f" / {item.unit}"), "")
     for row, changes in enumerate(tolerances.changes.values()):
         column = changes[:, 0].numpy()
         axes.barh(row, column.mean(), color=BLUE, alpha=0.25, height=0.6)
@@ -298,7 +263,7 @@ def _tolerance(tolerances: Tolerances, section: Outcome) -> Figure:
 
 
 def _two_point(section: Outcome) -> Figure:
-    figure, axes = _axes("distance / pixels", "two-point correlation")
+    figure, axes = new_axes("distance / pixels", "two-point correlation")
     if section.training is not None:
         curves = _radial(section.training)
         axes.fill_between(
