@@ -31,12 +31,11 @@ from microwright.representations.vqvae import VqVaeShape
 from microwright.training.settings import MdnTraining, VqVaeTraining
 
 CANDIDATES = (
-    VqVaeShape(downsamplings=5, embedding=1, codes=32),
+    VqVaeShape(downsamplings=5, embedding=1, codes=64),
     VqVaeShape(downsamplings=5, embedding=2, codes=64),
-    VqVaeShape(downsamplings=5, embedding=4, codes=256),
     VqVaeShape(downsamplings=4, embedding=1, codes=32),
 )
-STEPS, STRUCTURES, COUNT = 200, 2000, 20
+STEPS, STRUCTURES, HARMONICS, COUNT = 500, 2000, 25, 30
 
 
 def short_recipe(shape: VqVaeShape) -> Recipe:
@@ -45,10 +44,11 @@ def short_recipe(shape: VqVaeShape) -> Recipe:
     return replace(
         full,
         structures=STRUCTURES,
+        vqvae_structures=STRUCTURES,
         labels=STRUCTURES,
-        numerics=replace(full.numerics, harmonics=full.vqvae.harmonics),
+        numerics=replace(full.numerics, harmonics=HARMONICS),
         vqvae_shape=shape,
-        vqvae=VqVaeTraining(steps=STEPS, batch=64, steps_per_epoch=50, learning_rate=1e-3),
+        vqvae=VqVaeTraining(steps=STEPS, batch=64, steps_per_epoch=50, harmonics=HARMONICS),
         mdn=MdnTraining(epochs=60, patience=20),
     )
 
@@ -88,7 +88,7 @@ def main() -> None:
     for shape in CANDIDATES:
         rows.append(candidate(shape))
         print(rows[-1], flush=True)
-    notes = [f"{STEPS} steps of 64 structures, {STRUCTURES} structures, 25 harmonics, {COUNT} designs a target"]
+    notes = [f"{STEPS} steps of 64 structures, {STRUCTURES} structures, {HARMONICS} harmonics, {COUNT} designs a target"]
     print(write_results("vqvae-latents", "python benchmarks/vqvae_latents.py", rows, [], notes))
 
 

@@ -312,14 +312,15 @@ class AbsorptionBench:
             f"{scale.count} structures for each target, {len(scale.seeds)} seeds of the draw, one training each. "
             f"Labelled and verified by RCWA at {numerics.harmonics} harmonics ({numerics.formulation}, "
             f"{numerics.precision} precision). PCA and pixels learnt from {len(family.usable())} labelled random "
-            f"fields, the quantised autoencoder from {recipe.structures} random fields and "
+            f"fields, the quantised autoencoder from {recipe.vqvae_structures} random fields and "
             f"{min(recipe.structures, recipe.labels)} reconstructions of them, with {recipe.vqvae.harmonics} harmonics "
             f"in its loss and {recipe.vqvae.steps} steps of {recipe.vqvae.batch} (the paper: 277,000 of 128).",
             f"The optimiser ran {len(scale.search_seeds)} seed of {recipe.search.initial} Sobol points, shared by the "
             f"targets, and {recipe.search.iterations} further solves for each target; its row is over the "
             f"{scale.count} nearest of all that it solved, and its coverage was not run.",
-            f"GAN-MDN and VQ-VAE-MDN draw latents with every σ of the mixture multiplied by {recipe.temperature:g}; "
-            "the papers, PCA and pixels by 1. Calibration is that of the mixtures as they were learnt.",
+            f"GAN-MDN draws latents with every σ of the mixture multiplied by {recipe.temperature:g}, VQ-VAE-MDN by "
+            f"{recipe.vqvae_temperature:g}; the papers, PCA and pixels by 1. Calibration is that of the mixtures as "
+            "they were learnt.",
             f"Coverage is over {scale.coverage_count} structures a target; calibration over {scale.held_out} held-out "
             f"structures with {scale.draws} draws each.",
         ]

@@ -78,6 +78,9 @@ class Recipe:
         mdn: settings of the mixture density network's training.
         pixel_mdn: settings of its training where it gives pixels instead of latents.
         vqvae_shape: sizes of the quantised latent.
+        vqvae_structures: random fields that the quantised autoencoder learns from; the first ``structures`` of them are
+            decoded and labelled for its inverter.
+        vqvae_temperature: like ``temperature``, for the latents of the quantised autoencoder.
         vqvae: settings of the quantised autoencoder's training.
         search: settings of the Bayesian optimisation.
         components: Gaussians of the mixture.
@@ -94,7 +97,9 @@ class Recipe:
     gan: GanTraining = field(default_factory=GanTraining)
     mdn: MdnTraining = field(default_factory=MdnTraining)
     pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=2))
-    vqvae_shape: VqVaeShape = field(default_factory=VqVaeShape)
+    vqvae_shape: VqVaeShape = field(default_factory=lambda: VqVaeShape(embedding=1))
+    vqvae_structures: int = 14000
+    vqvae_temperature: float = 0.25
     vqvae: VqVaeTraining = field(default_factory=VqVaeTraining)
     search: SearchSettings = field(default_factory=SearchSettings)
     components: int = 40
@@ -139,6 +144,7 @@ RECIPES = {
         "smoke",
         size=64,
         structures=200,
+        vqvae_structures=200,
         labels=128,
         gan=GanTraining(steps=40, steps_per_epoch=20),
         mdn=MdnTraining(epochs=30),

@@ -42,7 +42,8 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
     Raises:
         InputError: ``data`` is 3-D, or has no solver, or one without gradients; vector-quantize-pytorch is missing.
     """
-    structures, solver, origin = images_for(NAME, recipe, workspace, data)
+    own = replace(recipe, structures=recipe.vqvae_structures, temperature=recipe.vqvae_temperature)
+    structures, solver, origin = images_for(NAME, own, workspace, data)
     if not solver.differentiable:
         raise InputError(f"data: {NAME} learns from the solver's gradients, which this one has not; choose pca-mdn")
     representation = seeded(workspace.seed, lambda: VqVaeRepresentation(structures.shape[-1], recipe.vqvae_shape))
@@ -56,8 +57,9 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
         return train_vqvae(representation, structures, fast, recipe.vqvae, options, workspace.seed)
 
     metrics = workspace.kept("vqvae", representation, fit)
-    source = reconstructions(representation, structures, {"reconstructions of": origin})
-    return train_decoded(NAME, representation, source, solver, recipe, workspace, origin, metrics)
+    labelled = structures if data is not None else structures[: recipe.structures]
+    source = reconstructions(representation, labelled, {"reconstructions of": origin})
+    return train_decoded(NAME, representation, source, solver, own, workspace, origin, metrics)
 
 
 def reconstructions(

@@ -1,9 +1,10 @@
 """Training of the vector-quantised autoencoder with a physical loss (Kilic et al. 2023, equations 1 to 5).
 
-Loss = α R + β A + θ V + C, with the reconstruction loss R = mean (x̂ − x)², the absorption loss A = mean |a(x̂) − a(x)|
-over n_batch/32 samples of the batch, the codebook loss V = ‖sg[z_e] − e‖² and the commitment loss
-C = β_c ‖z_e − sg[e]‖². a is the property that the *solver* computes, here at a fast fidelity, and A's gradient comes
-from its adjoint. The codebook follows its moving average, so V stands in the sum but has no gradient to give.
+Loss = α R + β A + θ V + C, with the reconstruction loss R = mean ‖x̂ − x‖₂ (the L2 norm of each structure's residual),
+the absorption loss A = Σ |a(x̂) − a(x)| over n_batch/32 samples of the batch, the codebook loss V = ‖sg[z_e] − e‖² and
+the commitment loss C = β_c ‖z_e − sg[e]‖². a is the property that the *solver* computes, here at a fast fidelity, and
+A's gradient comes from its adjoint. The codebook follows its moving average, so V stands in the sum but has no gradient
+to give.
 
 A is taken on the structure that is delivered, the thresholded x̂, whose gradient passes to x̂ as it is: on grey values
 the decoder would learn to meet the absorption with a material that does not exist.
@@ -42,8 +43,8 @@ class _VqVaeModule(lightning.LightningModule):
         output = self.representation.decode_codes(quantised.codes)
         chosen = self._solved_samples(len(structures), step)
         parts = {
-            "reconstruction": (output - structures).square().mean(),
-            "absorption": property_loss(self.solver, output[chosen], structures[chosen]),
+            "reconstruction": (output - structures).flatten(1).norm(dim=1).mean(),
+            "absorption": len(chosen) * property_loss(self.solver, output[chosen], structures[chosen]),
             "codebook": (latents - quantised.codes).detach().square().mean(),
         }
         # the codes carry the latents' gradient, so their values are taken out before the distance is

@@ -94,14 +94,14 @@ class VqVaeTraining:
         steps_per_epoch: steps between checkpoints.
     """
 
-    steps: int = 600
+    steps: int = 1100
     batch: int = 128
     learning_rate: float = 1e-3
     reconstruction: float = 0.1
     absorption: float = 1.2
     codebook: float = 1.2
     commitment: float = 0.25
-    harmonics: int = 25
+    harmonics: int = 49
     steps_per_epoch: int = 50
 
 
