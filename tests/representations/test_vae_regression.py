@@ -125,7 +125,7 @@ def test_style_is_blind_to_shifts_and_sees_textures(name: str) -> None:
     generator = torch.Generator().manual_seed(1)
     fine, coarse = (filtered_noise(grid, sigma, 0.5, 3, generator=generator) for sigma in (0.5, 3.0))
     again = filtered_noise(grid, 0.5, 0.5, 3, generator=generator)
-    torch.testing.assert_close(style(fine, fine.roll((4, 8, 12), (1, 2, 3))), torch.zeros(3), atol=1e-9, rtol=0)
+    torch.testing.assert_close(style(fine, fine.roll((8, 8), (1, 3))), torch.zeros(3), atol=1e-9, rtol=0)
     assert float(style(fine, again).mean()) < 0.3 * float(style(fine, coarse).mean())
     soft = torch.full_like(fine, 0.5, requires_grad=True)
     style(fine, soft * fine.mean()).sum().backward()
@@ -145,8 +145,8 @@ def test_each_direction_counts_in_slice_style() -> None:
     layers[:, :8] = 1
     style = style_named("random")
     distances = [float(style(layers, layers.transpose(1, axis))) for axis in (2, 3)]
-    assert min(distances) > 0
-    assert distances[0] == pytest.approx(distances[1], rel=1e-4)
+    shifted = float(style(layers, layers.roll(8, 1)))
+    assert min(distances) > 1000 * shifted
 
 
 def test_vgg19_takes_weights_by_path(tmp_path: Path) -> None:
