@@ -128,7 +128,7 @@ class Measured:
 
     Attributes:
         name: of the method.
-        training_seconds: what the training took here; None for a model that was there already.
+        training_seconds: what the training took here; None for a model that was there already, or half-way.
         rows: one for each target and seed.
         coverage: smallest REP of each coverage target, None where refused; empty where not measured.
         diversity: mean distance of all pairs among the designs of a target, averaged over the targets.
@@ -187,9 +187,12 @@ class AbsorptionBench:
         folder = self.given.get(name, self.folder / name)
         if not folder.exists():
             self.report(f"{name}: training")
+            # a training that an earlier run began was not timed as a whole
+            begun = Workspace(folder).folder.exists()
             start = time.perf_counter()
             self._train(name, folder)
-            (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - start))
+            if not begun:
+                (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - start))
         return load_method(folder)
 
     def _train(self, name: str, folder: Path) -> None:
