@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microwright.data.filtered_noise_set import FilteredNoiseSet
 from microwright.data.sources import FilteredNoiseSource, RandomFieldSource
 from microwright.design.constraints import Constraints, repair
 from microwright.design.designer import Designer
@@ -51,6 +52,8 @@ from microwright.physics.property import Solution, Solver, Status
 DRAWN, DRAWN_CONSTRAINED = 1.4, 4.0
 #: structures of the training set that the report compares with
 COMPARED = 100
+#: the same of volumes, which take longer
+COMPARED_VOLUMES = 32
 #: rounds of refinement against certified values
 CERTIFIED_ROUNDS = 4
 #: goals for the phase fraction that are constraints at the same time
@@ -132,8 +135,11 @@ def seen_values(card: ModelCard) -> dict[str, Tensor]:
 def training_structures(card: ModelCard, count: int) -> Float[np.ndarray, "count *grid"] | None:
     """The first structures of the random family that a model learnt from; ``None`` for a user's own set."""
     spec: dict[str, Any] = dict(card.training.get("structures", {}))
+    family = spec.pop("family", "")
+    if family == "filtered noise set":
+        return FilteredNoiseSet(seed=spec["seed"]).structures(range(min(count, COMPARED_VOLUMES))).numpy()
     sources = {"gaussian random field": RandomFieldSource, "filtered noise": FilteredNoiseSource}
-    source = sources.get(spec.pop("family", ""))
+    source = sources.get(family)
     if source is None:
         return None
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in spec.items()}

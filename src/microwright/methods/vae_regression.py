@@ -4,7 +4,8 @@ Encoder, decoder, regressor and conditional prior are trained together on labell
 
 - forward: q(c|x) gives mean and variance of the properties of a structure;
 - inverse: latents come from p(z|c), drawn or the components' means, are decoded to a probability of the hard phase at
-  each voxel, and cut so that the hard phase takes the share that the decoder's mean probability says.
+  each voxel, and cut so that the hard phase takes the share that the decoder's mean probability says. Proposals are the
+  best of some more draws: those whose structure the same model's q(c|x) sees nearest to the target.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ __all__ = [
 NAME = "vae-regression"
 #: volumes encoded or decoded at once
 TOGETHER = 16
+#: latents drawn for each proposal
+DRAWN = 3
 
 
 class VaeRegression(Method):
@@ -66,8 +69,12 @@ class VaeRegression(Method):
 
     def propose(self, target: Float[Tensor, "p"], count: int, generator: torch.Generator) -> Proposals:
         self.check_target(target)
-        latents = self.draw_latents(target, count, generator)
-        return Proposals(self.structures(latents), latents)
+        latents = self.draw_latents(target, DRAWN * count, generator)
+        structures = self.structures(latents)
+        predicted = self.networks.normalised(self.forward(structures)[0])
+        distance = (predicted - self.networks.normalised(target[None])).square().sum(1)
+        nearest = distance.argsort()[:count]
+        return Proposals(structures[nearest], latents[nearest])
 
     @torch.no_grad()
     def draw_latents(
