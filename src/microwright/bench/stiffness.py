@@ -21,7 +21,7 @@ from torch import Tensor
 from microwright.bench.forward.data import ForwardData, forward_data
 from microwright.bench.published import STIFFNESS_ENTRIES
 from microwright.bench.stiffness_scales import StiffnessScale
-from microwright.data.labelling import label
+from microwright.data.labelling import label, open_set
 from microwright.data.sources import FilteredNoiseSource
 from microwright.data.store import LabelledSet
 from microwright.methods.vae_regression import VaeRegression, method_of
@@ -78,7 +78,9 @@ class StiffnessBench:
             self.report(f"{name}: labels")
             self.folder.mkdir(parents=True, exist_ok=True)
         source = FilteredNoiseSource((self.scale.grid,) * 3, filters, PHASE_FRACTIONS, seed)
-        return label(source, solver, path, count, workers=self.workers)
+        known = open_set(source, solver, path, count)
+        # a whole set needs no lock: several processes may train on it
+        return known if known.complete else label(source, solver, path, count, workers=self.workers)
 
     def forward_data(self, case: str, seed: int) -> ForwardData:
         """The family, split by ``seed``, with the entries of ``case``."""
@@ -137,10 +139,11 @@ class StiffnessBench:
 
         name, data = f"reg-only-{case}-seed-{seed}", self.forward_data(case, seed)
         network = seeded(seed, lambda: RegOnlyNetwork(self._shape(case, 1)))
+        training = {"C11": self.scale.reg_only, "six": self.scale.six_reg_only}[case]
 
         def fit() -> dict[str, float]:
             options = self._workspace.trainer(name)
-            return train_reg_only(network, data.train, data.validation, self.scale.reg_only, options, seed)
+            return train_reg_only(network, data.train, data.validation, training, options, seed)
 
         self._kept(name, network, fit)
         return network

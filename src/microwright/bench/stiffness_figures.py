@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def draw_latents(path: Path, bench: StiffnessBench) -> None:
     figure.savefig(path, dpi=DPI)
 
 
-def principal(known: Float[Tensor, "n m"]):  # type: ignore[no-untyped-def]
+def principal(known: Float[Tensor, "n m"]) -> Callable[[Float[Tensor, "k m"]], Float[np.ndarray, "k 2"]]:
     """Projection onto the two leading principal components of ``known``."""
     centre = known.mean(0)
     _, _, axes = torch.linalg.svd(known - centre, full_matrices=False)
@@ -124,13 +124,16 @@ def _volumes(path: Path, columns: Sequence[tuple[str, Sequence[Tensor]]], rows: 
 
 def draw_cube(axes: Axes, volume: Float[np.ndarray, "x y z"]) -> None:
     """Three faces of a volume in oblique projection: first axis to the right, third up, second into depth."""
-    nx, ny, nz = volume.shape
+    nx, _, nz = volume.shape
     depth = 0.4
-    colour = {"cmap": "gray_r", "vmin": 0, "vmax": 1, "shading": "flat"}
     x, y, z = (np.arange(n + 1) for n in volume.shape)
-    axes.pcolormesh(x, z, volume[:, 0, :].T, **colour)
-    axes.pcolormesh(x[None] + depth * y[:, None], nz + depth * y[:, None] + 0 * x[None], volume[:, :, -1].T, **colour)
-    axes.pcolormesh(nx + depth * y[None] + 0 * z[:, None], z[:, None] + depth * y[None], volume[-1].T, **colour)
+    faces = (
+        (x[None] + 0 * z[:, None], z[:, None] + 0 * x[None], volume[:, 0, :].T),
+        (x[None] + depth * y[:, None], nz + depth * y[:, None] + 0 * x[None], volume[:, :, -1].T),
+        (nx + depth * y[None] + 0 * z[:, None], z[:, None] + depth * y[None], volume[-1].T),
+    )
+    for across, up, values in faces:
+        axes.pcolormesh(across, up, values, cmap="gray_r", vmin=0, vmax=1, shading="flat")
     axes.set(aspect="equal", xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set_visible(False)

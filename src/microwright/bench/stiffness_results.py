@@ -181,8 +181,8 @@ def notes(bench: StiffnessBench) -> list[str]:
         f"Networks of {scale.width:g} times the paper's filters and dense neurons; at most {scale.training.epochs} "
         f"passes for VAE-Regression on C11, {scale.six_training.epochs} on six entries, "
         f"{scale.morphology_training.epochs} on the two morphologies, {scale.plain_epochs} for the VAE without the "
-        f"property, {scale.reg_only.epochs} for Reg-only. Both shift and mirror the volumes at random. Style loss: "
-        "two-point correlations.",
+        f"property, {scale.reg_only.epochs} and {scale.six_reg_only.epochs} for Reg-only. Both shift and mirror the "
+        "volumes at random. Style loss: two-point correlations.",
         f"Runs (a split and first weights each): {len(scale.seeds)} for C11, {len(scale.six_seeds)} for six entries, "
         f"{len(scale.inverse_seeds)} for the inverse experiments; the paper has ten forward.",
     ]

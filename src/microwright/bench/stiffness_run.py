@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,5 +49,5 @@ def run_stiffness(bench: StiffnessBench, command: str, out: Path) -> Path:
     return path
 
 
-def _tagged(tables: dict[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _tagged(tables: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
     return [{"kind": kind, **row} for kind, rows in tables.items() for row in rows]

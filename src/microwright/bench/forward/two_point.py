@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,13 +38,15 @@ def predict_from_two_point(data: ForwardData, settings: TwoPointSettings, seed: 
     """Predictions for the test part."""
     scores = _scores(data, max(settings.components), seed)
     values = data.train.values.numpy(), data.validation.values.numpy()
-    best, chosen = np.inf, scores[2]
+    best, chosen = np.inf, values[1]
     for count, ridge in itertools.product(settings.components, settings.ridges):
         model = _polynomial(ridge).fit(scores[0][:, :count], values[0])
-        error = float(np.abs(model.predict(scores[1][:, :count]) - values[1]).mean())
+        # scikit-learn drops the axis of a single property
+        held_out, test = (model.predict(own[:, :count]).reshape(len(own), -1) for own in scores[1:])
+        error = float(np.abs(held_out - values[1]).mean())
         if error < best:
-            best, chosen = error, model.predict(scores[2][:, :count])
-    return torch.as_tensor(chosen).reshape(-1, values[0].shape[1])
+            best, chosen = error, test
+    return torch.as_tensor(chosen)
 
 
 def _scores(data: ForwardData, count: int, seed: int) -> list[NDArray[np.float64]]:
@@ -62,7 +65,7 @@ def half_correlation(structures: Float[Tensor, "n x y z"]) -> Float[Tensor, "n l
     return torch.cat([two_point_correlation(part)[:, :half].flatten(1) for part in parts])
 
 
-def _polynomial(ridge: float):  # type: ignore[no-untyped-def]
+def _polynomial(ridge: float) -> Any:
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import PolynomialFeatures, StandardScaler
