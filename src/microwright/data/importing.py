@@ -2,6 +2,7 @@
 
 A table is CSV with a header. Its column ``name`` (or ``file``, ``image``, ``sample``) matches rows to structures by
 file name; without such a column rows follow the order of the structures. A header ``C11 [GPa]`` gives name and unit.
+Windows that were cut from a micrograph have the properties of the micrograph's row.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microwright.data.micrographs import Cutting, read_samples
 from microwright.data.store import Chunk, LabelledSet
 from microwright.errors import InputError
 from microwright.physics.property import Property, Status
-from microwright.structures.files import StructureSet, read_structures
+from microwright.structures.files import StructureSet
 from microwright.structures.files.arrays import read_npz_array
 from microwright.structures.files.content import MissingDatasetError, Reading, reading_errors
 from microwright.structures.files.hdf5 import read_hdf5_array
@@ -29,6 +31,8 @@ from microwright.structures.files.zarr_group import read_zarr_array
 
 CHUNK = 64
 MAX_TABLE_BYTES = 2**30
+#: names that a set's header keeps; of more it keeps none
+MOST_NAMES = 10_000
 NAME_COLUMNS = ("name", "file", "filename", "image", "sample")
 #: names under which properties and latents are looked for in a file of several arrays
 USUAL_PROPERTIES = ("properties", "y", "targets", "labels")
@@ -76,6 +80,7 @@ def import_set(
     *,
     table: str | Path | None = None,
     layout: Layout = Layout(),
+    cutting: Cutting = Cutting(),
     replace: bool = False,
 ) -> LabelledSet:
     """Make a labelled set of structures and properties that are there already.
@@ -85,6 +90,7 @@ def import_set(
         out: the set.
         table: CSV (or NPY) of properties; None takes those in ``path``.
         layout: datasets and names.
+        cutting: segmentation of grey images, windows, pixel size.
         replace: take the place of a set that is there.
 
     Raises:
@@ -92,7 +98,7 @@ def import_set(
     """
     path, out = Path(path), Path(out)
     check_output(out, replace)
-    structures = read_structures(path, dimensions=layout.dimensions, dataset=layout.structures)
+    structures = read_samples(path, cutting, dimensions=layout.dimensions, dataset=layout.structures)
     properties = _matched(_read_properties(path, table, layout), structures, path if table is None else Path(table))
     latents = _read_latents(path, layout, len(structures.structures))
     names = list(layout.property_names or properties.header)
@@ -101,7 +107,13 @@ def import_set(
             f"{path}: {properties.values.shape[1]} properties per structure, {len(names)} names; "
             "give --property-name once per property"
         )
-    source = {"family": "import", "file": path.name, "spacing": structures.spacing and list(structures.spacing)}
+    source = {
+        "family": "import",
+        "file": path.name,
+        "spacing": structures.spacing and list(structures.spacing),
+        "cutting": cutting.spec(),
+        "names": list(structures.names) if len(structures.names) <= MOST_NAMES else [],
+    }
     with fresh_output(out, replace) as draft:
         _write(draft, structures, properties.values, latents, [as_property(name) for name in names], source)
     return LabelledSet.open(out)
@@ -256,5 +268,6 @@ def _matched(table: _Table, structures: StructureSet, path: Path) -> _Table:
 
 
 def _stem(name: str) -> str:
-    """A file name without folder and image suffix, as tables write it with or without."""
-    return re.sub(r"\.(png|tiff?|vti)$", "", name.replace("\\", "/").rsplit("/", 1)[-1], flags=re.IGNORECASE)
+    """A file name without folder, image suffix and place of a window, as tables write it with or without."""
+    bare = re.sub(r"@\d+(,\d+)*$", "", name.replace("\\", "/").rsplit("/", 1)[-1])
+    return re.sub(r"\.(png|tiff?|vti)$", "", bare, flags=re.IGNORECASE)

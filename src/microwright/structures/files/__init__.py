@@ -17,6 +17,7 @@ from microwright.errors import InputError
 from microwright.structures.files import arrays, hdf5, images, nrrd, stl, vti, zarr_group
 from microwright.structures.files.content import MAX_BYTES, RawImages, Reading, StructureSet, as_structures
 from microwright.structures.files.output import fresh_output
+from microwright.structures.segmentation import Segmentation
 
 __all__ = ["READERS", "WRITERS", "StructureSet", "read_structures", "write_structures"]
 
@@ -38,8 +39,8 @@ READERS: dict[str, Callable[[Path, Reading], RawImages]] = {
 
 WRITERS: dict[str, Callable[[Path, StructureSet], None]] = {
     ".npy": lambda path, content: arrays.write_npy(path, content.structures),
-    ".h5": lambda path, content: hdf5.write_hdf5(path, content.structures),
-    ".hdf5": lambda path, content: hdf5.write_hdf5(path, content.structures),
+    ".h5": hdf5.write_hdf5,
+    ".hdf5": hdf5.write_hdf5,
     ".zarr": lambda path, content: zarr_group.write_zarr(path, content.structures),
     ".png": lambda path, content: images.write_png(path, content.structures),
     ".tif": lambda path, content: images.write_tiff(path, content.structures),
@@ -57,6 +58,7 @@ def read_structures(
     undeclared: int = 2,
     dataset: str | None = None,
     max_bytes: int = MAX_BYTES,
+    segmentation: Segmentation = Segmentation(),
 ) -> StructureSet:
     """Structures of a file, of a Zarr store, or of a folder of images.
 
@@ -67,6 +69,7 @@ def read_structures(
         undeclared: grid axes of an array (NPY, NPZ, HDF5, Zarr) of three axes where nobody says: images, or a volume.
         dataset: name of the array in a file of several.
         max_bytes: limit on the bytes of the values.
+        segmentation: of grey values; two values are two phases without it.
 
     Raises:
         InputError: no such file, unknown suffix, corrupt, truncated, empty, too large, or no structures.
@@ -81,7 +84,7 @@ def read_structures(
         known = " ".join(name for name in READERS if name)
         raise InputError(f"{path}: unknown format {path.suffix!r}; give a folder of images, or one of {known}")
     raw = READERS[suffix](path, Reading(dataset, max_bytes))
-    return as_structures(path, raw, dimensions, undeclared)
+    return as_structures(path, raw, dimensions, undeclared, segmentation)
 
 
 def write_structures(path: str | Path, content: StructureSet, *, replace: bool = False) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from microwright.errors import InputError
-from microwright.structures.segmentation import otsu_threshold
+from microwright.structures.segmentation import Segmentation
 
 #: bytes that a file's values may take in memory, unless the caller says otherwise
 MAX_BYTES = 8 * 2**30
@@ -118,7 +117,13 @@ def pick_dataset(path: Path, shapes: dict[str, tuple[int, ...]], wanted: str | N
     return max(images.values(), key=lambda name: math.prod(shapes[name]))
 
 
-def as_structures(path: Path, raw: RawImages, dimensions: int | None, undeclared: int = 2) -> StructureSet:
+def as_structures(
+    path: Path,
+    raw: RawImages,
+    dimensions: int | None,
+    undeclared: int = 2,
+    segmentation: Segmentation = Segmentation(),
+) -> StructureSet:
     """Batch axis added where it is missing, phases told apart, names given.
 
     Args:
@@ -126,6 +131,7 @@ def as_structures(path: Path, raw: RawImages, dimensions: int | None, undeclared
         raw: what the reader found.
         dimensions: grid axes that the caller needs; None leaves it to the format.
         undeclared: grid axes of an array of three axes where neither says.
+        segmentation: of grey values.
 
     Raises:
         InputError: too few or too many axes, or values that make no phases.
@@ -139,11 +145,13 @@ def as_structures(path: Path, raw: RawImages, dimensions: int | None, undeclared
         raise InputError(f"{path}: shape {raw.values.shape}, structures of {needed} axes were expected; reshape it")
     names = raw.names or _numbered(path.stem, len(values))
     spacing = raw.spacing if raw.spacing is not None and len(raw.spacing) == wanted else None
-    return StructureSet(to_phases(values, names, path), names, spacing)
+    return StructureSet(to_phases(values, names, path, segmentation), names, spacing)
 
 
-def to_phases(values: NDArray[Any], names: Sequence[str], path: Path) -> NDArray[np.uint8]:
-    """0/1 from any real images: two values are two phases (the larger is 1), grey images are cut by Otsu's threshold.
+def to_phases(
+    values: NDArray[Any], names: Sequence[str], path: Path, segmentation: Segmentation = Segmentation()
+) -> NDArray[np.uint8]:
+    """0/1 from any real images: two values are two phases (the larger is 1), grey images are segmented.
 
     Raises:
         InputError: no numbers, NaN, or an image of one grey value.
@@ -155,14 +163,17 @@ def to_phases(values: NDArray[Any], names: Sequence[str], path: Path) -> NDArray
         raise InputError(f"{path}: holds NaN or infinite values; replace them")
     if ((values == low) | (values == high)).all() and (low != high or low in (0, 1)):
         return (values == (high if low != high else 1)).astype(np.uint8)
-    return np.concatenate([_segmented(image, name, path) for image, name in zip(values, names, strict=True)])
+    parts = [_segmented(image, name, path, segmentation) for image, name in zip(values, names, strict=True)]
+    return np.stack(parts)
 
 
-def _segmented(image: NDArray[Any], name: str, path: Path) -> NDArray[np.uint8]:
+def _segmented(image: NDArray[Any], name: str, path: Path, segmentation: Segmentation) -> NDArray[np.uint8]:
     if image.min() == image.max():
         raise InputError(f"{path}: {name} has one grey value only; nothing tells its phases apart, leave it out")
-    grey = torch.as_tensor(image.astype(np.float64 if image.dtype.kind == "f" else np.int64))[None]
-    return (grey > otsu_threshold(grey).reshape(-1, *([1] * image.ndim))).numpy().astype(np.uint8)
+    try:
+        return segmentation(image)
+    except InputError as error:
+        raise InputError(f"{path}: {name}: {error}") from error
 
 
 def _numbered(stem: str, count: int) -> tuple[str, ...]:
