@@ -40,6 +40,7 @@ class VolumeRecipe:
         components: Gaussians of the prior.
         width: factor on the paper's numbers of filters and neurons.
         coarsening: voxels along an edge that the networks see as one.
+        smallest_base: voxels along an edge that the decoder starts from, at least.
         style: reconstruction loss: two-point or random.
         training: settings of the training.
         temperature: factor on the prior's σ when latents are drawn.
@@ -53,6 +54,7 @@ class VolumeRecipe:
     components: int = 2
     width: float = 1.0
     coarsening: int = 1
+    smallest_base: int = 3
     style: str = "two-point"
     training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     temperature: float = 1.0
@@ -75,6 +77,7 @@ class Recipe:
         labels: labelled structures that the inverter learns from.
         family: the random fields.
         gan: settings of the adversarial training.
+        generator: a shipped model whose generator is taken, at this size, instead of training one; or None.
         mdn: settings of the mixture density network's training.
         pixel_mdn: settings of its training where it gives pixels instead of latents.
         vqvae_shape: sizes of the quantised latent.
@@ -95,6 +98,7 @@ class Recipe:
     labels: int = 14000
     family: RandomFieldFamily = field(default_factory=RandomFieldFamily)
     gan: GanTraining = field(default_factory=GanTraining)
+    generator: str | None = None
     mdn: MdnTraining = field(default_factory=MdnTraining)
     pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=2))
     vqvae_shape: VqVaeShape = field(default_factory=lambda: VqVaeShape(embedding=1))
@@ -118,25 +122,26 @@ class Recipe:
 
 
 _DATA_2 = Recipe("data-2", size=64)
-# the same cell on a finer grid: k' counts in units of the grid's Nyquist frequency, so the spectrum narrows
-_FINER = RandomFieldFamily(std=(0.8 * 64 / 96, 1.6 * 64 / 96))
 # what one core trains in minutes: a third of the volumes, a sixteenth of the weights, an eighth of the voxels
 _LIGHT_VOLUMES = VolumeRecipe(
     samples=64 * 50,
     width=0.25,
     coarsening=2,
+    smallest_base=6,
     training=VaeRegressionTraining(
-        epochs=10,
+        epochs=12,
         steps_per_epoch=200,
         scale_steps=100,
         learning_rate=1e-3,
         final_rate=0.1,
-        divergence=0.05,
+        regression=5.0,
+        divergence=0.03,
         validation=0.05,
     ),
 )
 RECIPES = {
-    "data-1": replace(_DATA_2, name="data-1", size=96, family=_FINER, gan=GanTraining(steps=2500)),
+    # as in the paper, one fully convolutional generator makes both sizes
+    "data-1": replace(_DATA_2, name="data-1", size=96, generator="gan-mdn-data-2"),
     "data-2": _DATA_2,
     "stiffness": replace(_DATA_2, name="stiffness"),
     "stiffness-light": replace(_DATA_2, name="stiffness-light", volumes=_LIGHT_VOLUMES),

@@ -174,6 +174,7 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
         width=settings.width,
         properties=len(known.properties),
         coarsening=settings.coarsening,
+        smallest_base=settings.smallest_base,
     )
     networks = seeded(workspace.seed, lambda: VaeRegressionNetworks(shape))
 

@@ -36,8 +36,6 @@ ENCODER_FILTERS = (16, 32, 64, 128, 256)
 DECODER_FILTERS = (64, 64, 32, 16)
 COMMON, BRANCH = 2048, 1024
 DECODER_DENSE = (32, 64)
-#: the decoder starts from at least so many voxels along an edge
-SMALLEST_BASE = 3
 #: the grid must have at least so many voxels along an edge
 SMALLEST_GRID = 8
 
@@ -53,6 +51,8 @@ class VaeRegressionShape:
         width: factor on the number of filters and of the encoder's dense neurons; 1 is the paper's.
         properties: number p of properties.
         coarsening: voxels along an edge that the networks see as one; 1 is the paper's.
+        smallest_base: the decoder starts from at least so many voxels along an edge, after at most three halvings. At 51
+            there are six; a smaller grid makes finer textures of six than of three.
 
     Raises:
         InputError: a grid that is no volume of at least 8³, or a size that is not positive.
@@ -64,10 +64,11 @@ class VaeRegressionShape:
     width: float = 1.0
     properties: int = 1
     coarsening: int = 1
+    smallest_base: int = 3
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "grid", tuple(int(n) for n in self.grid))
-        sizes = (self.latent, self.components, self.properties, self.coarsening)
+        sizes = (self.latent, self.components, self.properties, self.coarsening, self.smallest_base)
         if min(sizes) < 1 or not self.width > 0:
             raise InputError(f"vae-regression: every size must be positive, got {self}")
         if len(self.grid) != 3 or min(self.seen) < SMALLEST_GRID:
@@ -97,7 +98,7 @@ class VaeRegressionShape:
     @property
     def doublings(self) -> int:
         """Doublings of the decoder."""
-        fitting = [d for d in range(1, len(DECODER_FILTERS)) if min(self.seen) >> d >= SMALLEST_BASE]
+        fitting = [d for d in range(1, len(DECODER_FILTERS)) if min(self.seen) >> d >= self.smallest_base]
         return max(fitting, default=1)
 
     @property
