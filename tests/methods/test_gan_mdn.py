@@ -17,7 +17,8 @@ from microwright.data.sources import ArraySource, RandomFieldSource
 from microwright.design.designer import Designer
 from microwright.design.targets import Target
 from microwright.errors import InputError
-from microwright.methods import load_method, train_method
+from microwright.methods import load_method, load_shipped, train_method
+from microwright.methods.gan_mdn import shipped_generator
 from microwright.methods.recipes import recipe_named
 from microwright.methods.workspace import Workspace
 from microwright.physics.optics import RcwaNumerics, RcwaSolver, default_cell
@@ -70,6 +71,16 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     train_method("gan-mdn", TINY, Workspace(folder, workers=1, progress=False))
     return load_method(folder)
+
+
+def test_one_generator_makes_both_sizes():
+    """Fully convolutional: a constant latent map gives the same pixels, away from the border, at 64 and 96."""
+    small, large = load_shipped("gan-mdn-data-2").representation, shipped_generator(recipe_named("data-1"))
+    assert large.latent_shape == (3, 3)
+    with torch.no_grad():
+        first, second = (network.decode(torch.zeros(1, *network.latent_shape))[0] for network in (small, large))
+    assert second.shape == (96, 96)
+    assert torch.allclose(first[:16, :16], second[:16, :16], atol=1e-5)
 
 
 def test_designs_are_verified_by_the_solver_of_the_labels(model):

@@ -10,12 +10,9 @@ from microwright.data.store import LabelledSet
 from microwright.errors import InputError
 from microwright.methods import bayesian_optimisation, gan_mdn, pca_mdn, pixel_mdn, vae_regression, vqvae_mdn
 from microwright.methods.base import Method, Proposals
-from microwright.methods.card import ModelCard, read_card
+from microwright.methods.card import SHIPPED, ModelCard, read_card
 from microwright.methods.recipes import Recipe
 from microwright.methods.workspace import Workspace, request_of
-
-#: trained models that come with the package
-SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
 
 
 @dataclass(frozen=True)

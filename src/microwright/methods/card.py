@@ -25,6 +25,8 @@ from microwright.physics.property import Property
 from microwright.training.tensors import write_tensors
 
 FORMAT: Literal[1] = 1
+#: trained models that come with the package
+SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
 
 
 class PropertyCard(BaseModel):

@@ -14,7 +14,7 @@ from typing import Any
 from microwright.data.store import LabelledSet
 from microwright.inverters.mdn import MixtureDensityNetwork
 from microwright.methods.base import LatentMethod
-from microwright.methods.card import ModelCard
+from microwright.methods.card import SHIPPED, ModelCard, load_weights
 from microwright.methods.decoded import images_for, train_decoded
 from microwright.methods.recipes import Recipe
 from microwright.methods.workspace import Workspace
@@ -50,6 +50,8 @@ def generator_stage(
     Raises:
         InputError: ``data`` is 3-D, or has no solver to label new structures with.
     """
+    if data is None and recipe.generator is not None:
+        return shipped_generator(recipe), recipe.solver(), {"generator of": recipe.generator}
     structures, solver, origin = images_for(NAME, recipe, workspace, data)
     representation = seeded(workspace.seed, lambda: GanRepresentation(structures.shape[-1]))
 
@@ -62,6 +64,13 @@ def generator_stage(
 
     workspace.kept("generator", representation, train)
     return representation, solver, origin
+
+
+def shipped_generator(recipe: Recipe) -> GanRepresentation:
+    """The generator of the shipped model that ``recipe`` names, at the recipe's size: it is fully convolutional."""
+    representation = GanRepresentation(recipe.size)
+    load_weights(SHIPPED / str(recipe.generator), {"representation": representation})
+    return representation
 
 
 def build(card: ModelCard) -> LatentMethod:
