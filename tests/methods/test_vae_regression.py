@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from microwright.cli.design import chosen_model
 from microwright.cli.main import main
-from microwright.data.filtered_noise_set import FilteredNoiseSet
+from microwright.data.filtered_noise_set import FilteredNoiseSet, shipped_stiffness
 from microwright.data.labelling import label
 from microwright.data.sources import ArraySource, RandomFieldSource
 from microwright.data.store import LabelledSet
@@ -18,7 +19,7 @@ from microwright.design.designer import Designer
 from microwright.design.exact import Request, direct_designs
 from microwright.design.targets import Target, parse_target
 from microwright.errors import InputError
-from microwright.methods import load_method, train_method
+from microwright.methods import SHIPPED, load_method, load_shipped, train_method
 from microwright.methods.recipes import RECIPES, recipe_named
 from microwright.methods.vae_regression import VaeRegression
 from microwright.methods.volumes import made_volumes, stored_volumes
@@ -182,3 +183,37 @@ def test_shipped_volumes_are_those_of_their_seeds_and_made_once(tmp_path: Path) 
     written = (tmp_path / "volumes.npy").stat().st_mtime_ns
     assert torch.equal(made_volumes(family, [0, 5, 63], tmp_path / "volumes.npy"), made)
     assert (tmp_path / "volumes.npy").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ([], "gan-mdn-data-2"),
+        (["C11"], "vae-regression-c11"),
+        (["C22", "C11"], "vae-regression-c11"),
+        (["absorption"], "gan-mdn-data-2"),
+    ],
+)
+def test_the_shipped_model_is_chosen_by_the_property(asked: list[str], name: str) -> None:
+    assert chosen_model(None, None, asked).name == name
+
+
+def test_a_property_that_no_shipped_model_has_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["design", "--property", "E1", "--target", "30", "--out", str(tmp_path / "designs")]) == 2
+    told = capsys.readouterr().err
+    assert "no model that comes with the package designs for E1" in told
+    assert told.count("\n") == 1
+
+
+def test_the_shipped_model_of_volumes_predicts_and_proposes() -> None:
+    method = load_shipped("vae-regression-c11")
+    assert isinstance(method, VaeRegression)
+    labels = shipped_stiffness()
+    new = [8000, 8021, 8042, 8063]  # beyond those that it learnt from
+    predicted, _ = method.forward(FilteredNoiseSet().structures(new))
+    observed = labels.values[new]
+    assert float((predicted - observed).abs().mean() / observed.mean()) < 0.15
+    proposals = method.propose(torch.tensor([40.0]), 2, torch.Generator().manual_seed(0))
+    assert proposals.structures.shape == (2, 51, 51, 51)
+    size = sum(path.stat().st_size for path in (SHIPPED / "vae-regression-c11").iterdir())
+    assert size <= 10 * 2**20

@@ -51,8 +51,8 @@ class VaeRegressionShape:
         width: factor on the number of filters and of the encoder's dense neurons; 1 is the paper's.
         properties: number p of properties.
         coarsening: voxels along an edge that the networks see as one; 1 is the paper's.
-        smallest_base: the decoder starts from at least so many voxels along an edge, after at most three halvings. At 51
-            there are six; a smaller grid makes finer textures of six than of three.
+        smallest_base: the decoder starts from at least so many voxels along an edge, with three doublings at most. At
+            51 there are six; a smaller grid makes finer textures of six than of three.
 
     Raises:
         InputError: a grid that is no volume of at least 8³, or a size that is not positive.
