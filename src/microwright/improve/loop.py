@@ -57,7 +57,7 @@ class ImproveNumerics:
     initial: int = 10
     proposals: int = 4
     refined: int = 4
-    steps: int = 2
+    steps: int = 3
     pool: int = 256
     aim: float = 1.5e-4
     training: SurrogateTraining = field(
