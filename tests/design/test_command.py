@@ -48,6 +48,8 @@ def test_an_interrupt_writes_what_was_solved(
         (["--target", "0.65", "--smallest-feature", "wide"], "no size"),
         (["--target", "0.65", "--symmetry", "spiral"], "unknown"),
         (["--target", "0.65", "--export", "stl"], "3-D"),
+        (["--target", "0.65", "--method", "pca-mdn"], "run `microwright train pca-mdn"),
+        (["--target", "0.65", "--method", "magic"], "method: 'magic' is unknown"),
     ],
 )
 def test_bad_input_is_one_line(
