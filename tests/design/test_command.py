@@ -44,7 +44,7 @@ def test_an_interrupt_writes_what_was_solved(
         (["--target", "1.3"], "physics bounds it to 0 to 1"),
         (["--target", "phase_fraction=0.9, phase_fraction<=0.3"], "exclude each other"),
         (["--target", "0.65±1e-9"], "precision"),
-        (["--target", "wind=3"], "unknown"),
+        (["--target", "wind=3"], "no model that comes with the package designs for wind"),
         (["--target", "0.65", "--smallest-feature", "wide"], "no size"),
         (["--target", "0.65", "--symmetry", "spiral"], "unknown"),
         (["--target", "0.65", "--export", "stl"], "3-D"),
