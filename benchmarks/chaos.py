@@ -173,7 +173,7 @@ def disturbed(cluster: Cluster, folder: Path, kills: list[str], chance: random.R
     half_written = 0
     while not parent.finished():
         if kills and in_full_swing(parent, folder):
-            time.sleep(chance.uniform(0.0, 1.0))
+            time.sleep(chance.uniform(0.0, 0.4))
             if parent.finished():
                 break
             target = kills.pop()
@@ -198,7 +198,7 @@ def disturbed(cluster: Cluster, folder: Path, kills: list[str], chance: random.R
 def in_full_swing(parent: Parent, folder: Path) -> bool:
     """Wait until chunks come in again; false where the work ends before."""
     before = len(done_chunks(folder))
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while len(done_chunks(folder)) < before + 2:
         if parent.ended():
             return False
@@ -260,7 +260,7 @@ def compared(first: LabelledSet, second: LabelledSet) -> dict[str, int]:
     }
 
 
-def wait_until(condition: Any, seconds: float = 120) -> None:
+def wait_until(condition: Any, seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

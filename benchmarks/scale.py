@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from microwright.physics.property import Property, Solution, Solver
 
 CHUNK = 64
 SPEED_COUNT, SPEED_HARMONICS = 20_000, 49
+BARE_COUNT = 5_000
 MEMORY_COUNTS = (2_000, 20_000, 200_000)
 OVERHEAD_COUNT = 20_000
 PACKAGES = ("microwright", "torch", "numpy", "dask", "distributed", "zarr")
@@ -68,10 +70,13 @@ class Stopwatch:
         self.start = time.perf_counter()
         self.reports: list[tuple[int, float]] = []
         self.memory = 0
+        self.processor: list[tuple[float, float]] = []
 
     def __call__(self, done: int, total: int) -> None:
         self.reports.append((done, time.perf_counter()))
         self.memory = max(self.memory, psutil.Process().memory_info().rss)
+        if len(self.reports) == 2 or done == total:
+            self.processor.append((time.process_time(), children_seconds()))
 
     @property
     def row(self) -> dict[str, Any]:
@@ -83,7 +88,14 @@ class Stopwatch:
             "seconds": ended - began,
             "seconds_to_first_chunk": began - self.start,
             "parent_peak_mib": self.memory / 2**20,
+            "parent_processor_s": self.processor[-1][0] - self.processor[0][0],
+            "workers_processor_s": self.processor[-1][1] - self.processor[0][1],
         }
+
+
+def children_seconds() -> float:
+    """Processor time of the processes that this one has started, so far."""
+    return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children(recursive=True))
 
 
 def labelled(source: Source, solver: Solver, count: int, workers: int) -> dict[str, Any]:
@@ -97,8 +109,31 @@ def labelled(source: Source, solver: Solver, count: int, workers: int) -> dict[s
 
 def optical(count: int, workers: int) -> dict[str, Any]:
     """The default cell on 64 × 64 pixels."""
+    solver, source = _optics()
+    return labelled(source, solver, count, workers)
+
+
+def _optics() -> tuple[Solver, Source]:
     solver = RcwaSolver(default_cell(), RcwaNumerics(harmonics=SPEED_HARMONICS), ("absorption",))
-    return labelled(RandomFieldSource((64, 64)), solver, count, workers)
+    return solver, RandomFieldSource((64, 64))
+
+
+def bare(count: int, workers: int) -> dict[str, Any]:
+    """The same work in processes that know nothing of each other: what the machine has to give."""
+    with get_context("spawn").Pool(workers) as pool:
+        seconds = pool.map(_bare_share, [count // workers] * workers, chunksize=1)
+    return {"workers": workers, "count": count, "structures_per_s": count / max(seconds), "seconds": max(seconds)}
+
+
+def _bare_share(count: int) -> float:
+    torch.set_num_threads(1)
+    solver, source = _optics()
+    with torch.no_grad():
+        solver.solve(source.samples(0, 1).structures)
+        start = time.perf_counter()
+        for first in range(0, count, CHUNK):
+            solver.solve(source.samples(first, min(first + CHUNK, count)).structures)
+    return time.perf_counter() - start
 
 
 def free(count: int, workers: int) -> dict[str, Any]:
@@ -114,12 +149,14 @@ def in_new_process(part: str, count: int, workers: int) -> dict[str, Any]:
 
 def speed() -> None:
     rows = [in_new_process("optical", SPEED_COUNT, workers) for workers in (1, 2)]
+    peers = [in_new_process("bare", BARE_COUNT, workers) for workers in (1, 2)]
     ratio = rows[1]["structures_per_s"] / rows[0]["structures_per_s"]
-    note = "" if ratio >= 1.8 else "two cores run two workers, the scheduler and the parent"
+    ceiling = peers[1]["structures_per_s"] / peers[0]["structures_per_s"]
+    note = f"two bare processes without Dask and store, in the same run: {ceiling:.2f} times one"
     whole = [row["seconds"] + row["seconds_to_first_chunk"] for row in rows]
     write(
         "speed",
-        rows,
+        [{"kind": "labelling", **row} for row in rows] + [{"kind": "bare processes", **row} for row in peers],
         [Claim(f"{SPEED_COUNT} structures on two workers against one", ratio, ">= 1.8", "times", ratio >= 1.8, note)],
         [
             f"absorption of the default cell at {SPEED_HARMONICS} harmonics, 64 x 64 pixels, made by the workers",
@@ -160,11 +197,11 @@ def write(part: str, rows: list[dict[str, Any]], claims: list[Claim], notes: lis
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("speed", "memory", "overhead", "optical", "free"))
+    parser.add_argument("part", choices=("speed", "memory", "overhead", "optical", "bare", "free"))
     parser.add_argument("--count", type=int, default=1_000)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    rows: dict[str, Callable[[int, int], dict[str, Any]]] = {"optical": optical, "free": free}
+    rows: dict[str, Callable[[int, int], dict[str, Any]]] = {"optical": optical, "bare": bare, "free": free}
     if options.part in rows:
         print(json.dumps(rows[options.part](options.count, options.workers)))
         return

@@ -19,7 +19,10 @@ from microwright.physics.property import Solver
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Workers = Annotated[int, typer.Option(help="Local processes.")]
-Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler to work on, as in tcp://host:8786.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Dask scheduler to work on: an address as in tcp://host:8786, or a queue's TOML file."),
+]
 Dataset = Annotated[str | None, typer.Option(help="Name of the array in a file of several.")]
 Dimensions = Annotated[
     int | None, typer.Option(min=2, max=3, help="2 or 3, where three axes could be images or a volume.")

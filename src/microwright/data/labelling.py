@@ -94,7 +94,7 @@ def label(
         chunk: samples per chunk, the unit of work and of loss.
         workers: 1 works in this process, more start as many local processes of one thread each. A script that asks
             for more than one needs the usual guard ``if __name__ == "__main__":``.
-        scheduler: address of a Dask scheduler to use instead, for instance ``tcp://host:8786``.
+        scheduler: address of a Dask scheduler to use instead, or the TOML file of a queue.
         timeout: seconds to wait for the scheduler and its first worker.
         device: torch device of the solver.
         progress: called after every chunk.

@@ -62,6 +62,10 @@ class Place(ABC):
         """Remove the set, if one is there."""
 
     @abstractmethod
+    def errors(self) -> AbstractContextManager[None]:
+        """Whatever keeps the place from being written or read, as one line."""
+
+    @abstractmethod
     def locked(self) -> AbstractContextManager[None]:
         """Hold the place for one run.
 
@@ -109,6 +113,9 @@ class LocalPlace(Place):
     def remove(self) -> None:
         remove_output(self.path)
 
+    def errors(self) -> AbstractContextManager[None]:
+        return disk_errors(self.path)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         with (self.path / _LOCK).open("a+") as file:
@@ -140,7 +147,8 @@ class RemotePlace(Place):
             raise InputError(f"{url}: {error}; give a folder, or a URL as in s3://bucket/set.zarr") from error
 
     def exists(self) -> bool:
-        return self._asked(lambda: self._files.exists(f"{self._root}/zarr.json"))
+        with self.errors():
+            return bool(self._files.exists(f"{self._root}/zarr.json"))
 
     def check_free(self) -> None:
         if self.exists():
@@ -148,15 +156,17 @@ class RemotePlace(Place):
 
     def create(self, write: Callable[[str], None]) -> None:
         self.check_free()
-        with disk_errors(Path(self.path)):
+        with self.errors():
             write(self.path)
 
     def write_text(self, name: str, text: str) -> None:
-        self._asked(lambda: self._files.pipe_file(f"{self._root}/{name}", text.encode()))
+        with self.errors():
+            self._files.pipe_file(f"{self._root}/{name}", text.encode())
 
     def remove(self) -> None:
         if self.exists():
-            self._asked(lambda: self._files.rm(self._root, recursive=True))
+            with self.errors():
+                self._files.rm(self._root, recursive=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -167,11 +177,13 @@ class RemotePlace(Place):
         finally:
             lease.release()
 
-    def _asked(self, request: Callable[[], Any]) -> Any:
-        """The answer of the store; whatever keeps it from answering, as one line."""
+    @contextmanager
+    def errors(self) -> Iterator[None]:
         try:
             self._files.invalidate_cache()
-            return request()
+            yield
+        except InputError:
+            raise
         except Exception as error:
             first = (str(error).splitlines() or [""])[0][:200]
             raise InputError(

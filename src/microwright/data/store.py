@@ -33,7 +33,6 @@ import microwright
 from microwright.data.places import Place, place_of
 from microwright.errors import InputError
 from microwright.physics.property import Property, Status
-from microwright.structures.files.output import disk_errors
 
 FORMAT = "microwright labelled set"
 VERSION = 1
@@ -290,7 +289,7 @@ class LabelledSet:
         arrays = {name: getattr(samples, name) for name in self.header.layout() if name != "done"}
         for name, values in arrays.items():
             _check_part(name, values, (stop - start, *self._zarr(name).shape[1:]))
-        with disk_errors(Path(self.path)):
+        with self.place.errors():
             for name, values in arrays.items():
                 self._zarr(name)[start:stop] = values
             self._zarr("done")[chunk] = 1

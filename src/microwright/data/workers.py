@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, cast
 
+import dask
 import torch
 from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker, rpc
 from distributed.scheduler import KilledWorker
@@ -22,6 +23,14 @@ from microwright.errors import InputError
 IN_FLIGHT = 2
 #: seconds after which workers that came or went are counted again
 RECOUNT = 5.0
+#: how glibc is to give out memory in workers. Dask has it return each large block to the system at once; a solver
+#: that works with megabytes then spends half of its time on page faults. One arena, because tasks run in a thread.
+ALLOCATION = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
+}
+_BEFORE_START = "distributed.nanny.pre-spawn-environ"
 #: how often a task is tried again after an error that is not the user's
 RETRIES = 2
 
@@ -51,17 +60,35 @@ def _run_task(name: str, task: Any) -> tuple[bool, Any]:
 
 @contextmanager
 def connected(scheduler: str | None, workers: int, timeout: float) -> Iterator[Client]:
-    """A client of the scheduler at that address, or of as many local processes of one thread each.
+    """A client of the scheduler at that address, of a queue's workers, or of as many local processes of one thread.
+
+    Args:
+        scheduler: an address, the TOML file of a queue (``microwright.data.queue``), or None for local processes.
+        workers: number of local processes.
+        timeout: seconds to wait for the scheduler, and for the first worker unless a queue says otherwise.
 
     Raises:
         InputError: the scheduler does not answer or has no worker within ``timeout`` seconds, or goes away.
     """
-    with _quiet(), _local(workers) if scheduler is None else _remote(scheduler, timeout) as client:
+    with _quiet(), _reached(scheduler, workers, timeout) as (client, patience):
         try:
-            client.wait_for_workers(1, timeout=timeout)
+            client.wait_for_workers(1, timeout=patience)
         except TimeoutError as error:
-            raise InputError(f"scheduler {scheduler}: no worker within {timeout:g} s; start workers") from error
+            raise InputError(f"scheduler {scheduler}: no worker within {patience:g} s; start workers") from error
         yield client
+
+
+@contextmanager
+def _reached(scheduler: str | None, workers: int, timeout: float) -> Iterator[tuple[Client, float]]:
+    """The client, and how long its first worker may take."""
+    if scheduler is not None and scheduler.endswith(".toml"):
+        from microwright.data.queue import queued
+
+        with queued(scheduler) as (client, patience):
+            yield client, patience
+    else:
+        with _local(workers) if scheduler is None else _remote(scheduler, timeout) as client:
+            yield client, timeout
 
 
 def run_tasks(client: Client, state: Callable[[Any], Any], tasks: Iterable[Any], name: str) -> Iterator[Any]:
@@ -127,6 +154,7 @@ def _quiet() -> Iterator[None]:
 def _local(workers: int) -> Iterator[Client]:
     with (
         tempfile.TemporaryDirectory(prefix="microwright-") as scratch,
+        dask.config.set({_BEFORE_START: {**dask.config.get(_BEFORE_START), **ALLOCATION}}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
