@@ -45,5 +45,8 @@ def on_page_content(content: str, **_: Any) -> str:
 
 def mathml(found: re.Match[str]) -> str:
     """One formula."""
-    display = "block" if found[2] == "[" else "inline"
-    return convert(html.unescape(found[3]).strip(), display=display)
+    formula = html.unescape(found[3]).strip()
+    if found[2] == "(":
+        return convert(formula, display="inline")
+    # a wide formula scrolls by itself on a narrow screen
+    return f'<div class="formula" tabindex="0">{convert(formula, display="block")}</div>'
