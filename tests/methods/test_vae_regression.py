@@ -215,5 +215,6 @@ def test_the_shipped_model_of_volumes_predicts_and_proposes() -> None:
     assert float((predicted - observed).abs().mean() / observed.mean()) < 0.15
     proposals = method.propose(torch.tensor([40.0]), 2, torch.Generator().manual_seed(0))
     assert proposals.structures.shape == (2, 51, 51, 51)
+    assert method.forward(proposals.structures)[0].flatten().tolist() == pytest.approx([40.0] * 2, rel=0.1)
     size = sum(path.stat().st_size for path in (SHIPPED / "vae-regression-c11").iterdir())
     assert size <= 10 * 2**20

@@ -4,8 +4,8 @@ Encoder, decoder, regressor and conditional prior are trained together on labell
 
 - forward: q(c|x) gives mean and variance of the properties of a structure;
 - inverse: latents come from p(z|c), drawn or the components' means, are decoded to a probability of the hard phase at
-  each voxel, and cut so that the hard phase takes the share that the decoder's mean probability says. Proposals are the
-  best of some more draws: those whose structure the same model's q(c|x) sees nearest to the target.
+  each voxel, and cut so that the hard phase takes the share that the decoder's mean probability says. A proposal is a
+  draw that is cut at the share with which the same model's q(c|x) sees the target met.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ __all__ = [
 NAME = "vae-regression"
 #: volumes encoded or decoded at once
 TOGETHER = 16
-#: latents drawn for each proposal
-DRAWN = 3
+#: how far the phase fraction of a proposal may lie from the decoder's, and halvings of that interval
+FARTHEST, HALVINGS = 0.25, 7
 
 
 class VaeRegression(Method):
@@ -69,12 +69,8 @@ class VaeRegression(Method):
 
     def propose(self, target: Float[Tensor, "p"], count: int, generator: torch.Generator) -> Proposals:
         self.check_target(target)
-        latents = self.draw_latents(target, DRAWN * count, generator)
-        structures = self.structures(latents)
-        predicted = self.networks.normalised(self.forward(structures)[0])
-        distance = (predicted - self.networks.normalised(target[None])).square().sum(1)
-        nearest = distance.argsort()[:count]
-        return Proposals(structures[nearest], latents[nearest])
+        latents = self.draw_latents(target, count, generator)
+        return Proposals(self.structures(latents, self.fitted_fraction(latents, target)), latents)
 
     @torch.no_grad()
     def draw_latents(
@@ -109,9 +105,30 @@ class VaeRegression(Method):
             latents: points of the latent space.
             phase_fraction: share of phase 1, one or one for each; None takes each decoded mean probability.
         """
-        probability = torch.cat([self.networks.decode(part) for part in latents.split(TOGETHER)])
+        probability = self._probability(latents)
         share = probability.flatten(1).mean(1) if phase_fraction is None else phase_fraction
         return cut_at_fraction(probability, share)
+
+    @torch.no_grad()
+    def fitted_fraction(self, latents: Float[Tensor, "n m"], target: Float[Tensor, "p"]) -> Float[Tensor, "n"]:
+        """The share of phase 1 near the decoder's with which q(c|x) predicts the target, by bisection.
+
+        Every stiffness rises with the share of the hard phase. Of several properties, it is the mean of their
+        standardised distances from the target that vanishes.
+        """
+        wanted = self.networks.normalised(target[None])
+        probability = self._probability(latents)
+        share = probability.flatten(1).mean(1)
+        low, high = (share - FARTHEST).clamp_min(0), (share + FARTHEST).clamp_max(1)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            predicted, _ = self.forward(cut_at_fraction(probability, middle))
+            above = (self.networks.normalised(predicted) - wanted).mean(1) > 0
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        return (low + high) / 2
+
+    def _probability(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n x y z"]:
+        return torch.cat([self.networks.decode(part) for part in latents.split(TOGETHER)])
 
     @property
     def parts(self) -> dict[str, nn.Module]:
