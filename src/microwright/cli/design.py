@@ -27,6 +27,7 @@ from microwright.design.report import write_report
 from microwright.design.targets import PHASE_FRACTION, Target, parse_target
 from microwright.errors import InputError
 from microwright.methods import SHIPPED, load_method, model_of, shipped_for
+from microwright.physics.surrogate import GuidedSolver, SurrogateSolver
 from microwright.structures.files.output import check_output, fresh_output
 
 DEFAULT_MODEL = SHIPPED / "gan-mdn-data-2"
@@ -64,6 +65,9 @@ def design_command(
     ] = False,
     export_formats: Annotated[str, typer.Option("--export", help=f"Of {', '.join(FORMATS)}, with commas.")] = "",
     simulator: SimulatorFile = None,
+    surrogate: Annotated[
+        Path | None, typer.Option(help="Folder of a surrogate that guides refinement; the solver itself verifies.")
+    ] = None,
     scheduler: Scheduler = None,
     seed: Seed = 0,
     force: Force = False,
@@ -100,7 +104,8 @@ def design_command(
     with fresh_output(out, force) as folder:
         folder.mkdir()
         with working_on(designer.solver, scheduler) as solver:
-            outcomes = design_all(replace(designer, solver=solver), requests, refine, console)
+            guided = solver if surrogate is None else GuidedSolver(solver, SurrogateSolver.load(surrogate))
+            outcomes = design_all(replace(designer, solver=guided), requests, refine, console)
         write_outcomes(folder, outcomes, formats)
     console.print(summary_table(outcomes))
     console.print(f"written to {out}: designs.h5, designs.csv, gallery.png, report.html{_exported(formats)}")

@@ -24,6 +24,7 @@ from microwright.cli.options import (
     undeclared_dimensions,
 )
 from microwright.cli.progress import sample_bar, say
+from microwright.data.importing import MOST_NAMES
 from microwright.data.labelling import label
 from microwright.data.places import is_url, place_of
 from microwright.data.sources import ArraySource
@@ -76,7 +77,9 @@ def read_source(path: str | Path, dataset: str | None, dimensions: int | None, u
         return ArraySource(stored.structures, {"set": Path(path).name, "source": stored.source}, latents)
     content = read_structures(path, dimensions=dimensions, undeclared=undeclared, dataset=dataset)
     digest = hashlib.sha256(np.ascontiguousarray(content.structures).tobytes()).hexdigest()
-    return ArraySource(content.structures, {"file": Path(path).name, "sha256": digest, "spacing": content.spacing})
+    named = list(content.names) if len(content.names) <= MOST_NAMES else []
+    origin = {"file": Path(path).name, "sha256": digest, "spacing": content.spacing, "names": named}
+    return ArraySource(content.structures, origin)
 
 
 def _is_labelled_set(path: Path) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -201,20 +202,33 @@ def _spread(indices: Int[np.ndarray, "n"], most: int) -> list[int]:
 
 
 def _provenance(data: LabelledSet) -> str:
-    source = {key: value for key, value in data.source.items() if key != "names"}
-    content = {"solver": data.solver, "source": source, "microwright": data.header.microwright}
+    content = {"solver": data.solver, "source": _without_names(data.source), "microwright": data.header.microwright}
     text = escape(json.dumps(content, indent=1, ensure_ascii=False))
     return f"<details><summary>Where this comes from: source, physics, numerics</summary><pre>{text}</pre></details>"
 
 
+def _without_names(source: dict[str, Any]) -> dict[str, Any]:
+    shorter = {key: value for key, value in source.items() if key != "names"}
+    return {key: _without_names(value) if isinstance(value, dict) else value for key, value in shorter.items()}
+
+
 def _name(data: LabelledSet, index: int) -> str:
-    names = data.source.get("names") or []
+    names = _told(data, "names") or []
     return str(names[index]) if index < len(names) else f"sample {index}"
 
 
 def _spacing(data: LabelledSet) -> list[float] | None:
-    source = data.source
-    return source.get("spacing") or source.get("origin", {}).get("spacing") if isinstance(source, dict) else None
+    return _told(data, "spacing")
+
+
+def _told(data: LabelledSet, key: str) -> list[Any] | None:
+    """What the header says of where the structures come from, wherever on the way it was said."""
+    place: Any = data.source
+    while isinstance(place, dict):
+        if place.get(key):
+            return place[key]
+        place = place.get("origin") or place.get("source")
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------- plots
