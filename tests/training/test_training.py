@@ -93,3 +93,61 @@ def test_seeding_leaves_the_global_state_alone():
 def test_a_place_that_takes_no_file_is_said(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         write_tensors(tmp_path / "missing" / "weights.safetensors", {"a": torch.zeros(2)})
+
+
+class Diary(Regression):
+    """Notes its loss at every step, one file a process."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def training_step(self, batch):
+        loss = super().training_step(batch)
+        with (self.folder / f"losses-{self.global_rank}").open("a") as file:
+            file.write(f"{loss.item()!r}\n")
+        return loss
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["kept"] = self.global_step
+
+    def on_load_checkpoint(self, checkpoint):
+        self.kept = checkpoint["kept"]
+
+
+def curve(folder: Path, devices: int) -> tuple[torch.Tensor, Diary]:
+    """The mean loss of all processes at every step, and the trained module."""
+    folder.mkdir()
+    module = Diary(folder)
+    fit(module, StepBatches(data(), 8, 5, seed=2), 4, TrainerOptions(folder, "cpu", devices, progress=False))
+    losses = [[float(line) for line in file.read_text().split()] for file in sorted(folder.glob("losses-*"))]
+    assert len(losses) == devices
+    return torch.tensor(losses).mean(0), module
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    """The same loss curve and the same weights within rounding; what the module keeps comes back too."""
+    (one, alone), (two, together) = (curve(tmp_path / str(devices), devices) for devices in (1, 2))
+    assert len(one) == 20
+    torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(together.network.weight, alone.network.weight, rtol=1e-5, atol=1e-6)
+    assert together.kept == 20
+
+
+def test_processes_share_each_batch():
+    whole = [batch[0] for batch in StepBatches(data(), 8, 3, seed=2)]
+    shares = []
+    for rank in range(2):
+        batches = StepBatches(data(), 8, 3, seed=2)
+        batches.rank, batches.processes = rank, 2
+        shares.append([batch[0] for batch in batches])
+    for step, batch in enumerate(whole):
+        assert len(shares[0][step]) == len(shares[1][step]) == 4
+        both = torch.cat([share[step] for share in shares])
+        assert sorted(both.tolist()) == sorted(batch.tolist())
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+    with pytest.raises(InputError, match="batch of 8 cannot be shared equally by 3"):
+        fit(Regression(), StepBatches(data(), 8, 5, seed=2), 1, TrainerOptions(tmp_path, "cpu", 3, progress=False))

@@ -1,7 +1,7 @@
 """Batches that depend on the seed and the step alone.
 
 Step t of a training always sees the same samples, whatever happened before it: a run that was killed and resumed from
-its last checkpoint is the same run.
+its last checkpoint is the same run. Of several processes each takes its share of the same batch.
 """
 
 from __future__ import annotations
@@ -37,15 +37,17 @@ class StepBatches(IterableDataset):
         self.seed = seed
         self.epoch = 0
         self.rank = 0
+        self.processes = 1
 
     def __len__(self) -> int:
         return self.steps
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         for step in range(self.steps):
-            generator = step_generator(self.seed, self.epoch * self.steps + step, self.rank)
+            generator = step_generator(self.seed, self.epoch * self.steps + step)
             rows = torch.randperm(len(self.tensors[0]), generator=generator)[: self.batch]
-            yield tuple(tensor[rows] for tensor in self.tensors)
+            # equal shares, whose mean gradients average to the whole batch's
+            yield tuple(tensor[rows[self.rank :: self.processes]] for tensor in self.tensors)
 
     def loader(self) -> DataLoader:
         """This dataset as Lightning takes it: batches are ready-made, so nothing is collated."""
