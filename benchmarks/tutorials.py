@@ -1,11 +1,13 @@
 """How long the tutorials take, each from an empty folder, and the pictures that they begin with.
 
-``python benchmarks/tutorials.py`` runs all pages of ``docs/tutorials`` and writes ``results/tutorials.json``;
-``--pictures`` also puts the pictures beside the pages.
+``python benchmarks/tutorials.py`` runs all pages of ``docs/tutorials`` and writes ``results/tutorials.json``; names of
+pages after it run these alone and keep what was measured of the others. ``--pictures`` puts the pictures beside the
+pages.
 """
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 import sys
@@ -42,25 +44,31 @@ def measured(page: Path, pictures: bool) -> dict[str, Any]:
     return row
 
 
+def earlier() -> list[dict[str, Any]]:
+    """What was measured before."""
+    path = ROOT / "results" / "tutorials.json"
+    return json.loads(path.read_text())["rows"] if path.exists() else []
+
+
+def claim(row: dict[str, Any]) -> Claim:
+    """A page's goal."""
+    name, seconds = f"{row['page']}: from an empty folder to the last line", row["seconds"]
+    return Claim(name, seconds, f"<= {LIMIT_SECONDS}", "s", seconds <= LIMIT_SECONDS)
+
+
 def main(arguments: list[str]) -> None:
-    """Run every page."""
+    """Run the pages named, or all."""
     pages = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-    rows = [measured(page, "--pictures" in arguments) for page in pages]
-    claims = [
-        Claim(
-            f"{row['page']}: from an empty folder to the last line",
-            row["seconds"],
-            f"<= {LIMIT_SECONDS}",
-            "s",
-            row["seconds"] <= LIMIT_SECONDS,
-        )
-        for row in rows
-    ]
+    wanted = [page for page in pages if page.stem in arguments] or pages
+    rows = {row["page"]: row for row in earlier()}
+    rows |= {page.stem: measured(page, "--pictures" in arguments) for page in wanted}
+    there = [rows[page.stem] for page in pages if page.stem in rows]
     notes = [
-        "wall-clock seconds on a machine shared with other work; package installed beforehand",
+        "wall-clock seconds on a machine shared with other work; the package was installed beforehand",
         "no GPU was at hand, not measured",
     ]
-    write_results("tutorials", "python benchmarks/tutorials.py", rows, claims, notes, folder=ROOT / "results")
+    command = "python benchmarks/tutorials.py"
+    write_results("tutorials", command, there, map(claim, there), notes, folder=ROOT / "results")
 
 
 if __name__ == "__main__":
