@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from microwright.bench.stiffness import StiffnessBench
-from microwright.bench.stiffness_annealing import OBJECTIVES, STARTS
+from microwright.bench.stiffness_annealing import SEARCHES
 from microwright.bench.stiffness_forward import COMPONENTS, encoded
 from microwright.bench.stiffness_inverse import PRIORS, inferred, vector_targets
 from microwright.methods.vae_regression import VaeRegression
@@ -161,16 +161,14 @@ def draw_annealing(path: Path, rows: Sequence[Row]) -> None:
     """Figure 4c: error, as the solver has it, against iterations and time; the best start of each target."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for objective, line in zip(OBJECTIVES, ("-", "--"), strict=True):
-        for start, colour in zip(STARTS, ("tab:blue", "tab:red"), strict=True):
-            own = [row for row in rows if (row["objective"], row["start"]) == (objective, start) and row["chosen"]]
-            steps = sorted({row["iterations"] for row in own})
-            parts = [[row for row in own if row["iterations"] == step] for step in steps]
-            errors = [statistics.mean(row["error_percent"] for row in part) for part in parts]
-            seconds = [statistics.mean(row["seconds"] for row in part) for part in parts]
-            label = f"{start} starts, objective {objective}"
-            left.plot([max(step, 0.7) for step in steps], errors, f"o{line}", color=colour, label=label, markersize=4)
-            right.plot(seconds, errors, f"o{line}", color=colour, markersize=4)
+    for objective, start in SEARCHES:
+        own = [row for row in rows if (row["objective"], row["start"]) == (objective, start) and row["chosen"]]
+        steps = sorted({row["iterations"] for row in own})
+        parts = [[row for row in own if row["iterations"] == step] for step in steps]
+        errors = [statistics.mean(row["error_percent"] for row in part) for part in parts]
+        seconds = [statistics.mean(row["seconds"] for row in part) for part in parts]
+        left.plot([max(step, 0.7) for step in steps], errors, "o-", label=f"{start} starts, {objective}", markersize=4)
+        right.plot(seconds, errors, "o-", markersize=4)
     for axes, label in ((left, "iterations (0 drawn at 0.7)"), (right, "seconds")):
         axes.axhline(10, color="0.6", linewidth=0.8, linestyle=":")
         axes.set(xlabel=label, xscale="log", yscale="log")

@@ -185,9 +185,10 @@ of the probability; an error is the mean over those. The paper has about {STIFFN
 mixture."""
 
 ANNEALING = f"""Simulated annealing in the latent space, from points drawn evenly from the box of the training latents
-and from the inferred points. The objective is the error of C11 by the Reg-only network, as in the paper, or by the
-solver itself; the errors in the table are the solver's in both cases. "Best start" is the one that the objective
-prefers. The paper: within {STIFFNESS_ANNEALED_ERROR:g} % after 10 iterations from the inferred points."""
+and from the inferred points. The objective is the error of C11 by the Reg-only network, as in the paper, or, from the
+inferred points, by the solver itself; the errors in the table are the solver's in all cases. "Best start" is
+the one that the objective prefers. The paper: within {STIFFNESS_ANNEALED_ERROR:g} % after 10 iterations from the
+inferred points."""
 
 SIX = """Mean error of each entry over targets from the test part (Table 10; the paper's vectors, Table 9, belong to
 its own set)."""

@@ -1,7 +1,7 @@
 """A VAE trained without the property, then a regression on its latents: the paper's second block.
 
 Linear regression, a neural network, Gaussian process and support vector regression of scikit-learn, on standardised
-latents and values; several properties are several independent regressions where a method takes only one.
+latents and values. Several properties share one kernel, and are as many support vector regressions.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ def predict_from_latents(
 ) -> Float[Tensor, "test p"]:
     """Predictions for the ``test`` latents by the regressor ``name`` of ``REGRESSORS``."""
     from sklearn.compose import TransformedTargetRegressor
-    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     regressor = make_pipeline(StandardScaler(), REGRESSORS[name](seed))
     model = TransformedTargetRegressor(regressor, transformer=StandardScaler())
     with warnings.catch_warnings():
-        # a kernel's width at its bound, or a network's last epoch, is no failure of a baseline
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        # a kernel's width at its bound, or a network's last epoch, is no failure of a baseline; nor is one property
+        for harmless in (ConvergenceWarning, DataConversionWarning):
+            warnings.simplefilter("ignore", harmless)
         model.fit(latents.double().numpy(), values.double().numpy())
     predicted = np.asarray(model.predict(test.double().numpy()))
     return torch.as_tensor(predicted).reshape(len(test), -1)
@@ -64,10 +65,9 @@ def _network(seed: int) -> Any:
 def _gaussian_process(seed: int) -> Any:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-    from sklearn.multioutput import MultiOutputRegressor
 
     kernel = ConstantKernel(1.0) * RBF(4.0, (1e-1, 1e3)) + WhiteKernel(0.1, (1e-6, 10.0))
-    return MultiOutputRegressor(GaussianProcessRegressor(kernel, random_state=seed))
+    return GaussianProcessRegressor(kernel, random_state=seed)
 
 
 def _support_vectors() -> Any:
