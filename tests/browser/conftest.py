@@ -52,7 +52,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("studio") / "log"
     command = [sys.executable, "-c", "from microwright.cli.main import run; run()", "studio", "--no-browser"]
     with log.open("w") as file:
-        server = subprocess.Popen([*command, "--port", str(port), "--max-upload", "1"], stdout=file, stderr=file)
+        server = subprocess.Popen(
+            [*command, "--port", str(port), "--max-upload", "1"], stdout=file, stderr=file, start_new_session=True
+        )
     try:
         _wait(f"http://127.0.0.1:{port}/", server, log)
         yield f"http://127.0.0.1:{port}/"

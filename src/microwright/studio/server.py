@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 import webbrowser
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from starlette.middleware import Middleware
+import uvicorn
+from fastapi import FastAPI
 
 from microwright.errors import InputError
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 HOST = "127.0.0.1"
 #: what Gradio and its libraries are told before they are imported: nothing is sent anywhere
@@ -95,31 +101,43 @@ def serve(port: int, limits: Limits, model: str, open_browser: bool, say: Callab
 
     studio = Studio(limits, model)
     studio.warm_up()
-    page, look = build(studio)
+    server = uvicorn.Server(uvicorn.Config(_application(*build(studio), limits), HOST, port, log_level="warning"))
+    threading.Thread(target=_announce, args=(server, f"http://{HOST}:{port}", open_browser, say), daemon=True).start()
+    try:
+        server.run()
+    finally:
+        studio.sessions.close_all()
+
+
+def _application(page: gr.Blocks, look: dict[str, Any], limits: Limits) -> OnlyHere:
+    """The page as an application of its own: Gradio's launcher would ask a proxy whether localhost can be reached."""
+    import gradio
+
     page.queue(default_concurrency_limit=4, api_open=False)
-    page.launch(
+    application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    gradio.mount_gradio_app(
+        application,
+        page,
+        path="",
         server_name=HOST,
-        server_port=port,
-        share=False,
-        inbrowser=False,
-        quiet=True,
-        prevent_thread_lock=True,
-        max_file_size=f"{limits.upload_mb}mb",
         footer_links=[],
+        max_file_size=f"{limits.upload_mb}mb",
         ssr_mode=False,
         enable_monitoring=False,
-        app_kwargs={"middleware": [Middleware(OnlyHere)], "docs_url": None, "redoc_url": None},
         **look,
     )
-    address = f"http://{HOST}:{port}"
+    return OnlyHere(application)
+
+
+def _announce(server: uvicorn.Server, address: str, open_browser: bool, say: Callable[[str], None]) -> None:
+    """Say where the page is, and open it, once it is there."""
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(0.05)
     say(f"the studio is at {address}; stop it with Ctrl-C")
     if open_browser and not _opened(address):
         say(f"no browser was found here; open {address} in one yourself, or use --no-browser")
-    try:
-        page.block_thread()
-    finally:
-        page.close(verbose=False)
-        studio.sessions.close_all()
 
 
 def _opened(address: str) -> bool:
