@@ -127,15 +127,13 @@ _LIGHT_VOLUMES = VolumeRecipe(
     samples=64 * 50,
     width=0.25,
     coarsening=2,
-    smallest_base=6,
     training=VaeRegressionTraining(
-        epochs=12,
+        epochs=10,
         steps_per_epoch=200,
         scale_steps=100,
         learning_rate=1e-3,
         final_rate=0.1,
-        regression=5.0,
-        divergence=0.03,
+        divergence=0.05,
         validation=0.05,
     ),
 )
