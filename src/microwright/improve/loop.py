@@ -36,6 +36,8 @@ from microwright.physics.surrogate.guided import GuidedSolver
 from microwright.physics.surrogate.settings import SurrogateTraining
 from microwright.physics.surrogate.solver import SurrogateSolver
 
+#: rounds without a new call after which a search ends
+PATIENCE = 4
 #: told after each round: its number, calls so far, and the designs' misfits in rising order
 Progress = Callable[[int, int, Float[np.ndarray, "designs"]], None]
 
@@ -81,7 +83,7 @@ class Improved:
         best: indices of the best structures, no two of them near-duplicates, by rising misfit.
         misfit: of every structure; infinite where the simulator failed.
         rounds: calls at the end of each round.
-        spent: whether the budget ended the search, rather than that enough designs met the aim.
+        spent: whether every call of the budget was made.
     """
 
     record: Calls
@@ -177,7 +179,8 @@ class _Search:
         self.rounds: list[int] = []
         self.drawn = 0  # proposals taken from the pool
         self.waiting = torch.zeros(0, *pool.grid)  # those that were not simulated yet
-        self.stalled = 0  # rounds without a new call
+        self.stalled = 0  # rounds without a new call, one after the other
+        self.exhausted: list[int] = []  # structures that such a round could not change
 
     # ------------------------------------------------------------------------------------------------ the turns
 
@@ -191,9 +194,10 @@ class _Search:
 
     @property
     def finished(self) -> bool:
-        """Whether enough designs are within the aim, or nothing new can be tried."""
+        """Whether enough designs are within the aim, no call is left, or nothing new could be tried."""
         done = self.best_misfits()
-        return bool(len(done) == self.count and done[-1] <= self.numerics.aim) or self.stalled > 1
+        met = bool(len(done) == self.count and done[-1] <= self.numerics.aim)
+        return met or self.simulator.count >= self.simulator.budget or self.stalled > PATIENCE
 
     def round(self) -> None:
         """Learn, propose, refine."""
@@ -203,10 +207,13 @@ class _Search:
         if len(proposed):
             self.simulator.solve(proposed)
         bases = self._unfinished()
+        record = self.simulator.record()
         # the first solve of a refinement is that of the structure as it is: known, no call
         numerics = RefinementNumerics(aim=self.numerics.aim, rounds=self.numerics.steps + 1)
         if len(bases):
-            refine(bases, self.target, GuidedSolver(self.simulator, surrogate), numerics=numerics)
+            refine(record.structures[bases], self.target, GuidedSolver(self.simulator, surrogate), numerics=numerics)
+        if self.simulator.count == before:
+            self.exhausted += bases
         self.stalled = self.stalled + 1 if self.simulator.count == before else 0
         self.rounds.append(self.simulator.count)
 
@@ -218,7 +225,9 @@ class _Search:
                 f"simulator: none of {len(record)} calls gave a value; look at `failures` under {self.simulator.folder}"
             )
         known = len(record) - self.simulator.count
-        return Improved(record, known, self._best(record, misfit), misfit, tuple(self.rounds), spent)
+        best = self._best(record, misfit, self.count)
+        spent = spent or self.simulator.count >= self.simulator.budget
+        return Improved(record, known, best, misfit, tuple(self.rounds), spent)
 
     # ------------------------------------------------------------------------------------------------ learning
 
@@ -253,12 +262,13 @@ class _Search:
 
     # ------------------------------------------------------------------------------------------------ choosing
 
-    def _unfinished(self) -> Float[Tensor, "bases *grid"]:
-        """The best calls that missed the aim, among those that would be the designs if the search ended now."""
+    def _unfinished(self) -> list[int]:
+        """The best structures that missed the aim, among those that would be the designs if the search ended now."""
         record = self.simulator.record()
         misfit = self._misfits(record)
-        missed = [index for index in self._best(record, misfit) if misfit[index] > self.numerics.aim]
-        return record.structures[missed[: self.numerics.refined]]
+        best = self._best(record, misfit, self.count + len(self.exhausted))
+        missed = [index for index in best if misfit[index] > self.numerics.aim and index not in self.exhausted]
+        return missed[: self.numerics.refined]
 
     def _proposed(self, surrogate: SurrogateSolver) -> Float[Tensor, "bases *grid"]:
         """For each member of the ensemble in turn the new structure that it holds best; the others wait."""
@@ -289,12 +299,12 @@ class _Search:
         """Misfits of the best different structures so far, rising."""
         record = self.simulator.record()
         misfit = self._misfits(record)
-        return misfit[self._best(record, misfit)]
+        return misfit[self._best(record, misfit, self.count)]
 
-    def _best(self, calls: Calls, misfit: Float[np.ndarray, "n"]) -> list[int]:
-        """The best calls, no two of them near-duplicates, as many as designs are wanted."""
+    def _best(self, calls: Calls, misfit: Float[np.ndarray, "n"], count: int) -> list[int]:
+        """The best structures, no two of them near-duplicates."""
         order = [index for index in np.argsort(misfit, kind="stable").tolist() if np.isfinite(misfit[index])]
-        return choose_distinct(calls.structures, order, self.count)
+        return choose_distinct(calls.structures, order, count)
 
     def _misfits(self, calls: Calls) -> Float[np.ndarray, "n"]:
         """Misfit of every call; infinite where the simulator failed."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from microwright.improve.loop import Improved
 
@@ -25,6 +26,9 @@ def write_error_curve(path: Path, found: Improved, count: int) -> None:
     for nth, colour in zip(sorted({1, max(1, count // 2), count}), COLOURS, strict=False):
         draw_curve(axes, found.curve(nth), "best" if nth == 1 else f"{nth}. best", color=colour)
     axes.legend(frameon=False)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     figure.savefig(path)
 
 
