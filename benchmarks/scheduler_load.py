@@ -127,7 +127,7 @@ def notes(row: dict[str, Any]) -> list[str]:
     parent = chunks * row["parent_ms_per_task"] / 3.6e6
     files, fewer = 5 * chunks, 5 * STRUCTURES / 1024
     return [
-        f"{row['workers']} workers were really run, {WORKERS_PER_PROCESS} in a process, {row['worker_mib']:.1f} MiB each",
+        f"{row['workers']} workers were run, {WORKERS_PER_PROCESS} in a process, {row['worker_mib']:.1f} MiB each",
         f"10^8 structures are {chunks:.3g} chunks of {CHUNK}: {chunks * busy / 3600:.2f} hours of the scheduler's core "
         f"and {parent:.2f} of the parent's, spread over the run",
         f"one scheduler hands out at most {limit:.0f} chunks a second, which keeps {row['workers']} workers busy whose "
@@ -135,95 +135,6 @@ def notes(row: dict[str, Any]) -> list[str]:
         f"{limit * CHUNK_SECONDS:.0f}: larger chunks feed more",
         f"such a set has {files:.2g} files in chunks of {CHUNK}, {fewer:.2g} in chunks of 1024",
         "processor time is counted, so a busy machine changes little; tasks_per_s is what the sleeping allows",
-    ]
-
-
-def main() -> None:
-        async with Scheduler(port=0, host="127.0.0.1", dashboard_address=":0") as scheduler:
-            pipe.send(scheduler.address)
-            await scheduler.finished()
-
-    asyncio.run(main())
-
-
-def serve(address: str, count: int, pipe: Connection) -> None:
-    """Be ``count`` workers."""
-
-    async def main() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            options: dict[str, Any] = {"nthreads": 1, "dashboard": False, "memory_limit": 0, "local_directory": folder}
-            workers = [Worker(address, host="127.0.0.1", **options) for _ in range(count)]
-            await asyncio.gather(*workers)
-            pipe.send(psutil.Process().memory_info().rss / count)
-            await asyncio.gather(*(worker.finished() for worker in workers))
-
-    with dask.config.set({"distributed.comm.timeouts.connect": "300s", "distributed.scheduler.worker-ttl": None}):
-        asyncio.run(main())
-
-
-def measured(workers: int, tasks: int, seconds: float) -> dict[str, Any]:
-    """Processor time for each task."""
-    context = multiprocessing.get_context("fork")
-    here, there = context.Pipe()
-    scheduler = context.Process(target=schedule, args=(there,))
-    scheduler.start()
-    address = here.recv()
-    shares = [min(WORKERS_PER_PROCESS, workers - start) for start in range(0, workers, WORKERS_PER_PROCESS)]
-    hosts = [context.Process(target=serve, args=(address, share, there)) for share in shares]
-    for host in hosts:
-        host.start()
-    memory = [here.recv() for _ in hosts]
-    # the parent in a process of its own too: the threads of a client do not survive the next fork
-    parent = context.Process(target=hand_out, args=(address, workers, tasks, seconds, scheduler.pid, there))
-    parent.start()
-    row = here.recv()
-    for process in (parent, *hosts, scheduler):
-        process.kill()
-        process.join()
-    return {**row, "worker_mib": max(memory) / 2**20}
-
-
-def hand_out(address: str, workers: int, tasks: int, seconds: float, scheduler: int, pipe: Connection) -> None:
-    """Be the parent."""
-    watched = psutil.Process(scheduler)
-    with connected(address, 1, 300.0) as client:
-        client.wait_for_workers(workers, timeout=300)
-        before = (seconds_of(watched), time.process_time(), time.perf_counter())
-        done = sum(1 for _ in run_tasks(client, Sleep(seconds), range(tasks), "load"))
-        after = (seconds_of(watched), time.process_time(), time.perf_counter())
-    spent = [end - start for start, end in zip(before, after, strict=True)]
-    pipe.send(
-        {
-            "workers": workers,
-            "tasks": done,
-            "task_sleeps_s": seconds,
-            "scheduler_ms_per_task": 1e3 * spent[0] / done,
-            "parent_ms_per_task": 1e3 * spent[1] / done,
-            "seconds": spent[2],
-            "tasks_per_s": done / spent[2],
-            "scheduler_mib": watched.memory_info().rss / 2**20,
-        }
-    )
-
-
-def seconds_of(process: psutil.Process) -> float:
-    return sum(process.cpu_times()[:2])
-
-
-def notes(row: dict[str, Any]) -> list[str]:
-    """What the largest case says of 10⁸ structures."""
-    chunks = STRUCTURES / CHUNK
-    busy = row["scheduler_ms_per_task"] / 1e3
-    limit = 1 / max(busy, row["parent_ms_per_task"] / 1e3)
-    return [
-        f"{row['workers']} workers were really run, {WORKERS_PER_PROCESS} in a process, {row['worker_mib']:.1f} MiB each",
-        f"10^8 structures are {chunks:.3g} chunks of {CHUNK}: {chunks * busy / 3600:.2f} hours of the scheduler's core, and "
-        f"{chunks * row['parent_ms_per_task'] / 3.6e6:.2f} of the parent's, spread over the run",
-        f"one scheduler hands out at most {limit:.0f} chunks a second, which keeps workers busy whose chunks take "
-        f"{row['workers'] / limit:.1f} s or more; with {CHUNK_SECONDS} s a chunk it feeds {limit * CHUNK_SECONDS:.0f}: give "
-        "larger chunks where there are more",
-        f"a set of 10^8 structures in chunks of {CHUNK} has {5 * chunks:.2g} files: chunks of 1024 make it {5 * STRUCTURES / 1024:.2g}",
-        "processor time is counted, so a busy machine does not change the figures; tasks_per_s is what the sleeping allows",
     ]
 
 
