@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from microwright.data.sources import RandomFieldSource
 from microwright.errors import InputError
@@ -41,7 +42,8 @@ class VolumeRecipe:
         width: factor on the paper's numbers of filters and neurons.
         coarsening: voxels along an edge that the networks see as one.
         smallest_base: voxels along an edge that the decoder starts from, at least.
-        style: reconstruction loss: two-point or random.
+        style: reconstruction loss: two-point, random or vgg19.
+        style_weights: safetensors file of VGG-19's weights; None for the other two.
         training: settings of the training.
         temperature: factor on the prior's σ when latents are drawn.
     """
@@ -56,6 +58,7 @@ class VolumeRecipe:
     coarsening: int = 1
     smallest_base: int = 3
     style: str = "two-point"
+    style_weights: Path | None = None
     training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     temperature: float = 1.0
 
@@ -100,7 +103,7 @@ class Recipe:
     gan: GanTraining = field(default_factory=GanTraining)
     generator: str | None = None
     mdn: MdnTraining = field(default_factory=MdnTraining)
-    pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=2))
+    pixel_mdn: MdnTraining = field(default_factory=lambda: MdnTraining(epochs=1))
     vqvae_shape: VqVaeShape = field(default_factory=lambda: VqVaeShape(embedding=1))
     vqvae_structures: int = 14000
     vqvae_temperature: float = 0.25
