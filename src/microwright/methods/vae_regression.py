@@ -198,7 +198,7 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
     def fit() -> dict[str, float]:
         from microwright.representations.vae_regression_training import train_vae_regression
 
-        options, style = workspace.trainer(NAME), style_named(settings.style)
+        options, style = workspace.trainer(NAME), style_named(settings.style, settings.style_weights)
         arrays = known.structures, known.values.float()
         return train_vae_regression(networks, *arrays, settings.training, options, workspace.seed, style=style)
 
