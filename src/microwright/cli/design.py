@@ -101,6 +101,9 @@ def design_command(
         for text, wanted in zip(target, targets, strict=True)
     ]
     console = Console()
+    if refine and not designer.solver.differentiable:
+        console.print("the simulator gives no gradients to refine by: these are the method's own samples")
+        refine = False
     with fresh_output(out, force) as folder:
         folder.mkdir()
         with working_on(designer.solver, scheduler) as solver:
