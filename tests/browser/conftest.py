@@ -64,7 +64,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait(address: str, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(1200):
+    for _ in range(3000):
         if server.poll() is not None:
             raise RuntimeError(log.read_text())
         try:
