@@ -318,8 +318,8 @@ class AbsorptionBench:
             f"fields, the quantised autoencoder from {recipe.vqvae_structures} random fields and "
             f"{min(recipe.structures, recipe.labels)} reconstructions of them, with {recipe.vqvae.harmonics} harmonics "
             f"in its loss and {recipe.vqvae.steps} steps of {recipe.vqvae.batch} (the paper: 277,000 of 128).",
-            f"The network to pixels went {recipe.pixel_mdn.epochs} time through its set: a step of it takes seconds. It had "
-            "not converged.",
+            f"The network to pixels went {recipe.pixel_mdn.epochs} time through its set: a step of it takes seconds. "
+            "It had not converged.",
             f"The optimiser ran {len(scale.search_seeds)} seed of {recipe.search.initial} Sobol points, shared by the "
             f"targets, and {recipe.search.iterations} further solves for each target; its row is over the "
             f"{scale.count} nearest of all that it solved, and its coverage was not run.",
