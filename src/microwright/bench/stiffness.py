@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class StiffnessBench:
         """Trained on the family."""
         name = f"vae-regression-{case}-{components}-seed-{seed}"
         training = {"C11": self.scale.training, "six": self.scale.six_training}[case]
-        return self._vae_regression(name, self.forward_data(case, seed), case, components, training, seed)
+        return self._vae_regression(name, self.forward_data(case, seed), case, components, (training,), seed)
 
     def morphology_model(self, components: int, seed: int) -> VaeRegression:
         """Trained on the two morphologies, for C11."""
@@ -102,10 +103,19 @@ class StiffnessBench:
         return self._vae_regression(name, data, "C11", components, self.scale.morphology_training, seed)
 
     def _vae_regression(
-        self, name: str, data: ForwardData, case: str, components: int, training: VaeRegressionTraining, seed: int
+        self,
+        name: str,
+        data: ForwardData,
+        case: str,
+        components: int,
+        rounds: Sequence[VaeRegressionTraining],
+        seed: int,
     ) -> VaeRegression:
         networks = seeded(seed, lambda: VaeRegressionNetworks(self._shape(case, components)))
-        metrics = self._kept(name, networks, lambda: self._fit(name, networks, data, training, seed))
+        for number, training in enumerate(rounds):
+            stage = name if number == 0 else f"{name}-round-{number + 1}"
+            fit = partial(self._fit, stage, networks, data, training, seed + number)
+            metrics = self._kept(stage, networks, fit)
         solver = self.solver(case)
         return method_of(networks, solver.properties, data.train.values, solver.spec(), {"seed": seed}, metrics)
 

@@ -26,7 +26,8 @@ class StiffnessScale:
         latent: dimensions of the latent.
         training: of VAE-Regression on the family, for C11.
         six_training: the same for all six entries.
-        morphology_training: of VAE-Regression on the two morphologies.
+        morphology_training: of VAE-Regression on the two morphologies; each round goes on from the weights before, with
+            the learning rate as at first (warm restarts).
         plain_epochs: of the VAE that does not know the property.
         reg_only: training of the Reg-only network for C11.
         six_reg_only: the same for all six entries.
@@ -51,7 +52,7 @@ class StiffnessScale:
     latent: int = 16
     training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     six_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
-    morphology_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
+    morphology_training: tuple[VaeRegressionTraining, ...] = (VaeRegressionTraining(),)
     plain_epochs: int = 200
     reg_only: RegOnlyTraining = field(default_factory=RegOnlyTraining)
     six_reg_only: RegOnlyTraining = field(default_factory=RegOnlyTraining)
@@ -77,7 +78,7 @@ _CPU = StiffnessScale(
     width=0.5,
     training=replace(_QUICK, epochs=10),
     six_training=replace(_QUICK, epochs=3),
-    morphology_training=replace(_QUICK, epochs=12, steps_per_epoch=100),
+    morphology_training=tuple(replace(_QUICK, epochs=epochs, steps_per_epoch=100) for epochs in (12, 8)),
     plain_epochs=3,
     reg_only=RegOnlyTraining(epochs=40, final_rate=0.05),
     six_reg_only=RegOnlyTraining(epochs=6, final_rate=0.1),
@@ -105,7 +106,7 @@ _SMOKE = StiffnessScale(
     latent=4,
     training=VaeRegressionTraining(epochs=2),
     six_training=VaeRegressionTraining(epochs=2),
-    morphology_training=VaeRegressionTraining(epochs=2),
+    morphology_training=(VaeRegressionTraining(epochs=2), VaeRegressionTraining(epochs=1)),
     plain_epochs=1,
     reg_only=RegOnlyTraining(epochs=2),
     six_reg_only=RegOnlyTraining(epochs=2),
