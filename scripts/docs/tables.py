@@ -193,7 +193,8 @@ def _option(item: Any) -> list[str]:
     told = ", ".join(f"`{name}`" for name in (*item.opts, *item.secondary_opts))
     if item.param_type_name == "argument":
         told = f"`{item.name.upper()}`"
-    default = "" if item.default in (None, False) or callable(item.default) else f"`{_relative(item.default)}`"
+    untold = item.default in (None, True, False, "") or callable(item.default)
+    default = "" if untold else f"`{_relative(item.default)}`"
     return [told, (getattr(item, "help", "") or "").replace("|", "\\|"), "required" if item.required else default]
 
 
