@@ -98,6 +98,7 @@ def test_workers_that_come_later_get_work(monkeypatch, tmp_path):
             out.append(sum(len(worker.state.tasks) for worker in growing.workers.values()))
             if done == CHUNK:
                 growing.scale(3)
+                growing.wait_for_workers(3, timeout=60)
 
         solver = CheapSolver(seconds=0.05)
         label(SOURCE, solver, tmp_path / "a.zarr", COUNT, chunk=2, scheduler=growing.scheduler_address, progress=grow)
