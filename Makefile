@@ -34,7 +34,7 @@ test: .venv/tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 test-slow: .venv/tools
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --timeout 7200
 
 test-studio: .venv/studio
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/studio tests/browser -m "not slow"
@@ -44,7 +44,7 @@ docs: .venv/docs
 	$(BIN)/python scripts/docs/check.py build/site
 
 test-docs: .venv/tools
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/docs --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/docs --numprocesses 2 --timeout 900
 
 lint: .venv/tools
 	$(BIN)/ruff check .
