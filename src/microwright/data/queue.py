@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from distributed import Client
+from distributed import Client, Status
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from microwright.data.workers import ALLOCATION
@@ -94,8 +94,23 @@ def queued(path: str | Path) -> Iterator[tuple[Client, float]]:
         raise InputError(f"scheduler {path}: {description.kind} does not take these options ({error})") from error
     with cluster, Client(cluster) as client:
         try:
-            cluster.scale(jobs=description.jobs)
-            cluster.sync(cluster._correct_state)  # submits now, so that a queue that refuses is heard here
+            cluster.sync(_submit, cluster, description.jobs)
         except (OSError, RuntimeError) as error:
             raise InputError(f"scheduler {path}: the queue refused the jobs ({error}); ask it by hand") from error
         yield client, description.wait_s
+
+
+async def _submit(cluster: Any, jobs: int) -> None:
+    """Submit the jobs, and hear a queue that refuses them.
+
+    ``scale`` alone submits later and loses what goes wrong; in the same step of the cluster's loop its errors are ours.
+    """
+    cluster.scale(jobs=jobs)
+    try:
+        await cluster._correct_state()
+    except (OSError, RuntimeError):
+        for job in cluster._created:
+            # closing the cluster demands of every job that it has ended, also of one that never began
+            if job.status == Status.created:
+                job.status = Status.failed
+        raise

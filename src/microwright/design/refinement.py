@@ -128,7 +128,7 @@ def refine(
 
     Args:
         structures: binary candidates; where constraints are asked, candidates that satisfy them (`repair`), since one
-            that does not is returned as it came.
+            that does not is returned as it came, unless a step happens to end where they are satisfied.
         target: the goals; each property one of the solver's, or the phase fraction.
         solver: differentiable.
         constraints: kept by every accepted change.
