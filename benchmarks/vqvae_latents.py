@@ -88,7 +88,8 @@ def main() -> None:
     for shape in CANDIDATES:
         rows.append(candidate(shape))
         print(rows[-1], flush=True)
-    notes = [f"{STEPS} steps of 64 structures, {STRUCTURES} structures, {HARMONICS} harmonics, {COUNT} designs a target"]
+    steps = f"{STEPS} steps of 64 structures"
+    notes = [f"{steps}, {STRUCTURES} structures, {HARMONICS} harmonics, {COUNT} designs a target"]
     print(write_results("vqvae-latents", "python benchmarks/vqvae_latents.py", rows, [], notes))
 
 

@@ -182,7 +182,8 @@ def test_a_queue_that_refuses_ends_in_one_line(slurm, tmp_path):
 
 
 def test_a_queue_that_never_starts_ends_in_one_line(slurm, tmp_path):
-    command(slurm / "sbatch", "#!/bin/sh\nsleep 60 > /dev/null 2>&1 & echo $! > {folder}/job-7.pid\necho 'Submitted batch job 7'\n")
+    sleeping = "sleep 60 > /dev/null 2>&1 & echo $! > {folder}/job-7.pid"
+    command(slurm / "sbatch", f"#!/bin/sh\n{sleeping}\necho 'Submitted batch job 7'\n")
     command(slurm / "scancel", "#!/bin/sh\nkill $(cat {folder}/job-7.pid)\n")
     (slurm / "queue.toml").write_text("wait_s = 0.5\n" + QUEUE.format(jobs=1))
     with pytest.raises(InputError, match="no worker within 0.5 s"):
