@@ -201,8 +201,8 @@ def notes(bench: StiffnessBench) -> list[str]:
     if scale.plain_epochs < whole.plain_epochs:
         made.append(
             f"No training ran until its validation loss stopped falling, as the paper's do: {scale.plain_epochs} "
-            f"passes leave the VAE behind the latent rows, and {scale.training.epochs} VAE-Regression, far from trained "
-            f"out, where Reg-only had {scale.reg_only.epochs}. Those comparisons are of unequal trainings."
+            f"passes leave the VAE behind the latent rows, and {scale.training.epochs} VAE-Regression, far from trained"
+            f" out, where Reg-only had {scale.reg_only.epochs}. Those comparisons are of unequal trainings."
         )
     if not scale.six_seeds:
         made.append("Not run: all six entries at once (the paper's Tables 7 to 10).")
