@@ -135,6 +135,7 @@ class Measured:
         novelty: mean distance of a design to the nearest training structure.
         calibration: share of true latents inside the credible intervals; empty for a method without inverter.
         metrics: of the training.
+        load: average number of processes that wanted a core when the measuring ended.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Measured:
     novelty: float | None = None
     calibration: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    load: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ class AbsorptionBench:
             novelty=novelty(torch.cat(structures), self.known()) if structures else None,
             calibration=self._calibration(method) if isinstance(method, LatentMethod) else {},
             metrics=method.card.metrics,
+            load=os.getloadavg()[2],
         )
 
     def _seeds(self, name: str) -> tuple[int, ...]:
@@ -306,7 +309,7 @@ class AbsorptionBench:
             latents = torch.as_tensor(held_out.latents[used])
         return torch.as_tensor(held_out.properties[used]), latents.flatten(1)
 
-    def notes(self, names: Sequence[str]) -> list[str]:
+    def notes(self, measured: Sequence[Measured]) -> list[str]:
         """What the figures rest on, in sentences."""
         scale, recipe = self.scale, self.scale.recipe
         numerics = recipe.numerics
@@ -329,10 +332,10 @@ class AbsorptionBench:
             f"Coverage is over {scale.coverage_count} structures a target; calibration over {scale.held_out} held-out "
             f"structures with {scale.draws} draws each.",
         ]
-        load, cores = os.getloadavg()[2], os.cpu_count() or 1
+        load, cores = max(item.load for item in measured), os.cpu_count() or 1
         if load > cores:
-            notes.append(f"The load average was {load:.0f} on {cores} cores: other work stretched all seconds.")
-        missing = [name for name in METHODS if name not in names]
+            notes.append(f"The load average was up to {load:.0f} on {cores} cores: other work stretched the seconds.")
+        missing = [name for name in METHODS if name not in {item.name for item in measured}]
         return [*self._shortfalls(), *notes, *([f"Not run: {', '.join(missing)}."] if missing else [])]
 
     def _shortfalls(self) -> list[str]:

@@ -65,7 +65,7 @@ def absorption_command(
     goals = claims(data, table) if scale == "full" else []
     results, docs = out / "results", out / "docs"
     docs.mkdir(parents=True, exist_ok=True)
-    path = write_results(f"absorption-{data}", command, rows, goals, run.notes(names), folder=results)
+    path = write_results(f"absorption-{data}", command, rows, goals, run.notes(measured), folder=results)
     write_csv(results / f"absorption-{data}.csv", table)
     draw_figures(docs, run, measured)
     write_page(docs / "absorption-methods.md", sorted(results.glob("absorption-*.json")))

@@ -70,7 +70,7 @@ class VaeRegression(Method):
     def propose(self, target: Float[Tensor, "p"], count: int, generator: torch.Generator) -> Proposals:
         self.check_target(target)
         latents = self.draw_latents(target, count, generator)
-        return Proposals(self.structures(latents, self.fitted_fraction(latents, target)), latents)
+        return Proposals(self.structures_for(target, latents), latents)
 
     @torch.no_grad()
     def draw_latents(
@@ -108,6 +108,10 @@ class VaeRegression(Method):
         probability = self._probability(latents)
         share = probability.flatten(1).mean(1) if phase_fraction is None else phase_fraction
         return cut_at_fraction(probability, share)
+
+    def structures_for(self, target: Float[Tensor, "p"], latents: Float[Tensor, "n m"]) -> Float[Tensor, "n x y z"]:
+        """Binary structures of ``latents``, cut at the share of phase 1 with which the model sees the target met."""
+        return self.structures(latents, self.fitted_fraction(latents, target))
 
     @torch.no_grad()
     def fitted_fraction(self, latents: Float[Tensor, "n m"], target: Float[Tensor, "p"]) -> Float[Tensor, "n"]:
