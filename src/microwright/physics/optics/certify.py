@@ -21,6 +21,7 @@ The shares are calibrated, not proved: ``results/optics-certified-*.json`` has t
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -37,7 +38,7 @@ from microwright.physics.optics.staggered import (
     StaggeredNumerics,
     StaggeredSolver,
 )
-from microwright.physics.property import Solution, Status, check_structures
+from microwright.physics.property import Solution, Solver, Status, check_structures
 
 #: share of the difference between Laurent's and Li's rules that the error of Li's may reach
 FORMULATION_SHARE = 0.25
@@ -260,7 +261,7 @@ class _Ladder:
         if len(history.means) == len(self.effort.points_per_pixel):
             return history
         points = self.effort.points_per_pixel[len(history.means)]
-        grids = [self._staggered(points, placement).solve(structures) for placement in ("centres", "vertices")]
+        grids = self._dual_grids(points, structures)
         values = [g.values for g in grids]
         return replace(
             history,
@@ -270,6 +271,14 @@ class _Ladder:
             residual=torch.stack([history.residual, *(g.residual.to(history.residual) for g in grids)]).amax(0),
             iterations=history.iterations + sum(g.iterations for g in grids),
         )
+
+    def _dual_grids(self, points: int, structures: Tensor) -> list[Solution]:
+        """Solutions on both grids; one thread for each where there are two cores, as a solve by itself fills one."""
+        solvers = [self._staggered(points, placement) for placement in ("centres", "vertices")]
+        if structures.device.type != "cpu" or torch.get_num_threads() == 1:
+            return [solver.solve(structures) for solver in solvers]
+        with ThreadPoolExecutor(len(solvers)) as threads:
+            return list(threads.map(lambda solver: _without_gradient(solver, structures), solvers))
 
     def _staggered(self, points: int, placement: str) -> StaggeredSolver:
         numerics = replace(self.effort.staggered, points_per_pixel=points, placement=placement)  # type: ignore[arg-type]
@@ -296,6 +305,12 @@ class _Ladder:
     def _dense_estimate(self, history: _History) -> Estimate:
         harmonics = self.effort.harmonics[len(history.li) - 1]
         return Estimate(history.li[-1], dense_bar(self.cell, harmonics, history.li, history.laurent))
+
+
+@torch.no_grad()
+def _without_gradient(solver: Solver, structures: Tensor) -> Solution:
+    """A solve in a thread of its own, which does not know that its caller needs no gradient."""
+    return solver.solve(structures)
 
 
 def _judged(grid: Estimate, dense: Estimate, agree: Tensor, history: _History, tolerance: float) -> Solution:
