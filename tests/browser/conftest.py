@@ -29,6 +29,7 @@ FLAGS = [
 ]
 #: seconds that a page may take to show what it was asked for
 PATIENCE = 60
+playwright.expect.set_options(timeout=1000 * PATIENCE)
 #: where the pictures of the docs go, where somebody asks for them
 PICTURES = os.environ.get("STUDIO_PICTURES")
 

@@ -52,7 +52,7 @@ def drawing() -> AbstractContextManager[None]:
 def plot(caption: str, figure: Figure) -> str:
     """A plot in line, with its caption."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(["Creator", "Date", "Format", "Type"]))
     svg = buffer.getvalue()
     return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{escape(caption)}</figcaption></figure>"
 

@@ -45,7 +45,9 @@ def build(studio: Studio) -> tuple[gr.Blocks, dict[str, Any]]:
         page.load(one_line(design.reach), [design.model, design.target], [design.histogram, design.reached], **QUIET)
         look_page.select(one_line(look.show), None, look.shown, **QUIET)
         edit_page.select(one_line(edit.show), None, edit.shown, **QUIET)
-        take_page.select(one_line(take.show), None, take.shown, **QUIET)
+        take_page.select(one_line(take.show), take.formats, take.shown, **QUIET).then(
+            one_line(take.lines), take.formats, take.command, **QUIET
+        )
         for gallery, choose in ((design.gallery, design.choose), (bring.gallery, bring.choose)):
             gallery.select(one_line(choose), None, None, **QUIET).success(
                 lambda: gr.Tabs(selected="look"), None, tabs, **QUIET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from microwright.studio.bringing import Lesson
 from microwright.studio.errors import one_line
 from microwright.studio.session import Stopped
 from microwright.studio.studio import Studio
+from microwright.studio.widgets import upload_guard
 
 
 class BringTab:
@@ -34,6 +36,7 @@ class BringTab:
             f"Images or volumes of two phases, up to {studio.limits.upload_mb} MB a file: {known}. Grey images are "
             "cut by Otsu's threshold. Absorption is computed in the shipped optical cell, stiffness with its phases."
         )
+        self.guard = upload_guard(studio.limits.upload_bytes, elem_id="guard")
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 self.files = gr.File(label="Structures", file_count="multiple", elem_id="upload", height=160)
@@ -54,6 +57,7 @@ class BringTab:
                 self.status = gr.HTML(elem_id="bring-status")
                 self.gallery = gr.HTML(js_on_load=gallery.ON_LOAD, elem_id="brought")
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        self.guard.select(one_line(self._refuse), None, None, **quiet)
         self.solve.click(one_line(self._solve), [self.files, self.properties], [self.status, self.gallery], **quiet)
         self.train.click(
             one_line(self._train),
@@ -115,6 +119,13 @@ class BringTab:
         if not 0 <= index < len(session.brought):
             raise InputError("structure: it is not there any more; compute again")
         session.chosen = session.brought[index]
+
+    def _refuse(self, event: gr.EventData) -> None:
+        wanted = math.ceil(int(event.bytes) / 2**20)
+        raise InputError(
+            f"{event.file}: {wanted} MB is more than the {self.studio.limits.upload_mb} MB that this page takes; "
+            f"cut it, or start the studio with --max-upload {wanted}"
+        )
 
     def _stop(self, request: gr.Request) -> None:
         self.studio.sessions.of(request).stop()

@@ -137,10 +137,8 @@ class LookTab:
             for found in analyses.spectrum(chosen, low or 0, high or 0, int(points or 0), job):
                 done = len(found.wavelengths_nm)
                 line = gallery.status(f"{done} of {found.wanted} wavelengths; {found.media}", done / found.wanted)
-                yield (
-                    line,
-                    figures.spectrum_figure(found, designed) if done % 4 == 0 or done == found.wanted else gr.skip(),
-                )
+                redraw = done % 4 == 0 or done == found.wanted
+                yield line, drawn(figures.spectrum_figure(found, designed)) if redraw else gr.skip()
         except Stopped:
             yield gallery.status("stopped", 1.0), gr.update()
 

@@ -55,6 +55,11 @@ class Limits:
         if not self.job_seconds > 0:
             raise InputError(f"job-seconds: {self.job_seconds:g} is no time; give seconds above 0")
 
+    @property
+    def upload_bytes(self) -> int:
+        """Largest file, bytes; as Gradio counts, a MB is 2²⁰ of them."""
+        return self.upload_mb * 2**20
+
 
 class OnlyHere:
     """Tells the browser to load nothing from elsewhere."""
@@ -121,7 +126,7 @@ def _application(page: gr.Blocks, look: dict[str, Any], limits: Limits) -> OnlyH
         path="",
         server_name=HOST,
         footer_links=[],
-        max_file_size=f"{limits.upload_mb}mb",
+        max_file_size=limits.upload_bytes,
         ssr_mode=False,
         enable_monitoring=False,
         **look,

@@ -54,23 +54,27 @@ class TakeTab:
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         self.make.click(one_line(self._make), self.formats, [self.files, self.command], **quiet)
         self.single.click(one_line(self._single), None, self.files, **quiet)
-        self.formats.change(one_line(self._lines), self.formats, self.command, **quiet)
+        self.formats.change(one_line(self.lines), self.formats, self.command, **quiet)
 
     @property
     def shown(self) -> list[Any]:
         """What ``show`` updates."""
-        return [self.formats, self.command, self.python]
+        return [self.formats, self.python]
 
-    def show(self, request: gr.Request) -> list[Any]:
-        """The formats that fit, and the lines of the request."""
+    def show(self, formats: list[str], request: gr.Request) -> list[Any]:
+        """The formats that fit, and the lines of the request; a choice that fits stays as it is."""
         session = self.studio.sessions.of(request)
         if session.ask is None or session.outcome is None:
-            return [gr.skip(), "", ""]
+            return [gr.skip(), ""]
         fitting = FITTING[session.outcome.designs.structures.ndim - 1]
-        chosen = gr.update(choices=fitting, value=[fitting[0]])
-        return [chosen, command_line(session.ask, [fitting[0]]), python_lines(session.ask)]
+        if set(formats) <= set(fitting):
+            chosen = gr.update(choices=fitting)
+        else:
+            chosen = gr.update(choices=fitting, value=[fitting[0]])
+        return [chosen, python_lines(session.ask)]
 
-    def _lines(self, formats: list[str], request: gr.Request) -> str:
+    def lines(self, formats: list[str], request: gr.Request) -> str:
+        """The command of the request."""
         session = self.studio.sessions.of(request)
         return "" if session.ask is None else command_line(session.ask, formats)
 

@@ -1,4 +1,4 @@
-"""Two components of the page that Gradio does not have: a volume to turn and cut, and pixels to paint."""
+"""Components of the page that Gradio does not have: a volume to turn and cut, pixels to paint, a guard of uploads."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ def volume_view(**settings: Any) -> gr.HTML:
 def pixel_editor(**settings: Any) -> gr.HTML:
     """Pixels to paint and erase; its value is of ``packed``, and it says ``input`` after each stroke."""
     return gr.HTML(html_template=_EDITOR, js_on_load=_script("editor.js"), **settings)
+
+
+def upload_guard(limit_bytes: int, **settings: Any) -> gr.HTML:
+    """Keeps larger files of its tab in the browser; it says ``select`` with the ``file`` and its ``bytes``."""
+    limit = f'<span class="mw-limit" data-bytes="{limit_bytes}" hidden></span>'
+    return gr.HTML(html_template=limit, js_on_load=_script("upload.js"), padding=False, **settings)
 
 
 def packed(structure: UInt8[np.ndarray, "*grid"]) -> dict[str, Any]:
