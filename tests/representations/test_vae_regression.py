@@ -12,7 +12,14 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from microwright.errors import InputError
-from microwright.representations.style import SliceStyle, TwoPointStyle, Vgg19Features, shell_weights, style_named
+from microwright.representations.style import (
+    ROUNDING,
+    SliceStyle,
+    TwoPointStyle,
+    Vgg19Features,
+    shell_weights,
+    style_named,
+)
 from microwright.representations.vae_regression import (
     Gaussian,
     PeriodicConvolution,
@@ -126,7 +133,7 @@ def test_style_is_blind_to_shifts_and_sees_textures(name: str) -> None:
     fine, coarse = (filtered_noise(grid, sigma, 0.5, 3, generator=generator) for sigma in (0.5, 3.0))
     again = filtered_noise(grid, 0.5, 0.5, 3, generator=generator)
     torch.testing.assert_close(style(fine, fine.roll((8, 8), (1, 3))), torch.zeros(3), atol=1e-9, rtol=0)
-    assert float(style(fine, again).mean()) < 0.3 * float(style(fine, coarse).mean())
+    assert float(style(fine, again).mean()) < 0.5 * float(style(fine, coarse).mean())
     soft = torch.full_like(fine, 0.5, requires_grad=True)
     style(fine, soft * fine.mean()).sum().backward()
     assert soft.grad is not None
@@ -135,8 +142,8 @@ def test_style_is_blind_to_shifts_and_sees_textures(name: str) -> None:
 def test_two_point_style_is_the_weighted_distance_of_the_correlations() -> None:
     first, second = volumes(4).double(), volumes(4, seed=1).double()
     difference = two_point_correlation(first) - two_point_correlation(second)
-    expected = (shell_weights((8, 9, 11)) * difference.square()).flatten(1).sum(1)
-    torch.testing.assert_close(TwoPointStyle()(first, second), expected)
+    expected = (shell_weights((8, 9, 11)) * difference.square()).flatten(1).sum(1).sqrt()
+    torch.testing.assert_close(TwoPointStyle()(first, second), expected, atol=ROUNDING, rtol=0)
 
 
 def test_each_direction_counts_in_slice_style() -> None:
@@ -214,7 +221,7 @@ def test_training_learns_properties_textures_and_the_prior(
 ) -> None:
     networks, metrics = trained(tmp_path / "whole", fractions, 10)
     assert metrics["r2_0"] > 0.8
-    assert metrics["style"] < 0.3 * metrics["style_scale"]
+    assert metrics["style"] < 0.5 * metrics["style_scale"]
     c = torch.tensor([[22.5], [35.0], [47.5]])
     with torch.no_grad():
         decoded = networks.decode(networks.prior(networks.normalised(c)).mean).mean((1, 2, 3))

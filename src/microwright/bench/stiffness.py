@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -95,7 +95,7 @@ class StiffnessBench:
         """Trained on the family."""
         name = f"vae-regression-{case}-{components}-seed-{seed}"
         training = {"C11": self.scale.training, "six": self.scale.six_training}[case]
-        return self._vae_regression(name, self.forward_data(case, seed), case, components, (training,), seed)
+        return self._vae_regression(name, self.forward_data(case, seed), case, components, training, seed)
 
     def morphology_model(self, components: int, seed: int) -> VaeRegression:
         """Trained on the two morphologies, for C11."""
@@ -108,14 +108,11 @@ class StiffnessBench:
         data: ForwardData,
         case: str,
         components: int,
-        rounds: Sequence[VaeRegressionTraining],
+        training: VaeRegressionTraining,
         seed: int,
     ) -> VaeRegression:
         networks = seeded(seed, lambda: VaeRegressionNetworks(self._shape(case, components)))
-        for number, training in enumerate(rounds):
-            stage = name if number == 0 else f"{name}-round-{number + 1}"
-            fit = partial(self._fit, stage, networks, data, training, seed + number)
-            metrics = self._kept(stage, networks, fit)
+        metrics = self._kept(name, networks, partial(self._fit, name, networks, data, training, seed))
         solver = self.solver(case)
         return method_of(networks, solver.properties, data.train.values, solver.spec(), {"seed": seed}, metrics)
 

@@ -171,10 +171,10 @@ def _iterations(enough: Iterable[int], longest: int) -> str:
 
 
 def _passes(scale: StiffnessScale) -> str:
-    """Passes over the two morphologies, all rounds together."""
-    volumes = round(FRACTIONS[0] * scale.morphology_volumes)
-    steps = ((own, own.steps_per_epoch or volumes // own.batch) for own in scale.morphology_training)
-    return f"{sum(own.epochs * own.batch * count for own, count in steps) / volumes:.0f}"
+    """Passes over the two morphologies."""
+    volumes, training = round(FRACTIONS[0] * scale.morphology_volumes), scale.morphology_training
+    steps = training.steps_per_epoch or volumes // training.batch
+    return f"{training.epochs * training.batch * steps / volumes:.0f}"
 
 
 def notes(bench: StiffnessBench) -> list[str]:
@@ -197,12 +197,9 @@ def notes(bench: StiffnessBench) -> list[str]:
     if scale.name != "paper":
         paper = SCALES["paper"]
         made.append(f"Not run: the paper's own size ({paper.grid}³, {paper.volumes} volumes).")
-    whole = SCALES["paper"]
-    if scale.plain_epochs < whole.plain_epochs:
         made.append(
-            f"No training ran until its validation loss stopped falling, as the paper's do: {scale.plain_epochs} "
-            f"passes leave the VAE behind the latent rows, and {scale.training.epochs} VAE-Regression, far from trained"
-            f" out, where Reg-only had {scale.reg_only.epochs}. Those comparisons are of unequal trainings."
+            "The learning rate falls over a given number of passes, where the paper's trainings go on until the "
+            f"validation loss stops falling; the VAE behind the latent rows had {scale.plain_epochs} of them."
         )
     if not scale.six_seeds:
         made.append("Not run: all six entries at once (the paper's Tables 7 to 10).")

@@ -26,8 +26,7 @@ class StiffnessScale:
         latent: dimensions of the latent.
         training: of VAE-Regression on the family, for C11.
         six_training: the same for all six entries.
-        morphology_training: of VAE-Regression on the two morphologies; each round goes on from the weights before, with
-            the learning rate as at first (warm restarts).
+        morphology_training: of VAE-Regression on the two morphologies.
         plain_epochs: of the VAE that does not know the property.
         reg_only: training of the Reg-only network for C11.
         six_reg_only: the same for all six entries.
@@ -52,7 +51,7 @@ class StiffnessScale:
     latent: int = 16
     training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     six_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
-    morphology_training: tuple[VaeRegressionTraining, ...] = (VaeRegressionTraining(),)
+    morphology_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     plain_epochs: int = 200
     reg_only: RegOnlyTraining = field(default_factory=RegOnlyTraining)
     six_reg_only: RegOnlyTraining = field(default_factory=RegOnlyTraining)
@@ -67,7 +66,7 @@ class StiffnessScale:
 
 
 #: few passes: a larger rate than the paper's that falls, and a divergence that lets latents tell structures apart early
-_QUICK = VaeRegressionTraining(learning_rate=1e-3, final_rate=0.05, divergence=0.1)
+_QUICK = VaeRegressionTraining(learning_rate=1e-3, final_rate=0.05, divergence=0.03)
 _CPU = StiffnessScale(
     "cpu",
     grid=24,
@@ -76,12 +75,12 @@ _CPU = StiffnessScale(
     morphologies=((4.0, 1.0, 1.0), (1.0, 4.0, 4.0)),
     morphology_volumes=512,
     width=0.5,
-    training=replace(_QUICK, epochs=10),
-    six_training=replace(_QUICK, epochs=3),
-    morphology_training=tuple(replace(_QUICK, epochs=epochs, steps_per_epoch=100) for epochs in (12, 8)),
-    plain_epochs=3,
+    training=replace(_QUICK, epochs=40),
+    six_training=replace(_QUICK, epochs=12),
+    morphology_training=replace(_QUICK, epochs=16, steps_per_epoch=100, patience=16),
+    plain_epochs=12,
     reg_only=RegOnlyTraining(epochs=40, final_rate=0.05),
-    six_reg_only=RegOnlyTraining(epochs=6, final_rate=0.1),
+    six_reg_only=RegOnlyTraining(epochs=12, final_rate=0.05),
 )
 _PAPER = StiffnessScale(
     "paper",
@@ -106,7 +105,7 @@ _SMOKE = StiffnessScale(
     latent=4,
     training=VaeRegressionTraining(epochs=2),
     six_training=VaeRegressionTraining(epochs=2),
-    morphology_training=(VaeRegressionTraining(epochs=2), VaeRegressionTraining(epochs=1)),
+    morphology_training=VaeRegressionTraining(epochs=2),
     plain_epochs=1,
     reg_only=RegOnlyTraining(epochs=2),
     six_reg_only=RegOnlyTraining(epochs=2),

@@ -4,9 +4,10 @@ A random structure is told by its statistics, not by its voxels, so the loss com
 leaves as they are. Three kinds:
 
 ``two-point`` (the default, no download)
-    the two-point correlation S₂(r), the field's own descriptor (Torquato 2002), by FFT. Its squared difference is
-    summed with the weight 1/(1 + |r|³): every octave of distances then counts alike, where equal weights would leave
-    the shape of the phases, told at short distances, a share of a thousandth.
+    the two-point correlation S₂(r), the field's own descriptor (Torquato 2002), by FFT: the norm of its difference
+    with the weight 1/(1 + |r|³). Every octave of distances then counts alike, where equal weights would leave the shape
+    of the phases, told at short distances, a share of a thousandth. The norm, not its square: once the phase fraction
+    agrees, what the morphology adds is small, and its square would be too small for a latent to be spent on it.
 ``random``
     Gram matrices of fixed random filters on slices (Ustyuzhaninov et al. 2016).
 ``vgg19``
@@ -35,6 +36,8 @@ from microwright.representations.features import Features, RandomFilters
 from microwright.training import seeded
 
 STYLES = ("two-point", "random", "vgg19")
+#: differences of S₂ below this have a gradient that vanishes, so that the norm has one everywhere
+ROUNDING = 1e-4
 
 
 class StyleLoss(nn.Module, ABC):
@@ -48,7 +51,7 @@ class StyleLoss(nn.Module, ABC):
 
 
 class TwoPointStyle(StyleLoss):
-    """Σ_r w(r) (S₂(r) − Ŝ₂(r))² with w ∝ 1/(1 + |r|³), Σ w = 1."""
+    """√Σ_r w(r) (S₂(r) − Ŝ₂(r))² with w ∝ 1/(1 + |r|³), Σ w = 1; rounded off below ``ROUNDING``."""
 
     def forward(
         self, real: Float[Tensor, "batch x y z"], other: Float[Tensor, "batch x y z"]
@@ -58,7 +61,7 @@ class TwoPointStyle(StyleLoss):
         power = _power(real) - _power(other)
         difference = torch.fft.irfftn(power, s=grid, dim=(1, 2, 3)) / real[0].numel()
         weight = shell_weights(grid).to(difference)
-        return (weight * difference.square()).flatten(1).sum(1)
+        return ((weight * difference.square()).flatten(1).sum(1) + ROUNDING**2).sqrt() - ROUNDING
 
 
 def _power(volumes: Float[Tensor, "batch x y z"]) -> Float[Tensor, "batch x y half_z"]:
