@@ -108,8 +108,24 @@ def test_a_volume_is_solved_turned_and_cut(visit, volume):
     visitor.page.wait_for_timeout(300)
     seen.append(drawn(canvas))
     assert len(set(seen)) == 3
+
+
+def test_a_shipped_model_of_volumes_designs_and_shows_them(visit):
+    visitor = visit()
+    visitor.page.locator("#model input").click()
+    visitor.page.get_by_role("option", name="vae-regression-c11").click()
+    playwright.expect(visitor.page.locator("#target textarea")).to_have_value(re.compile("^C11="))
+    visitor.page.get_by_text("the method's own samples").click()
+    visitor.design(2, "C11=30")
+    told = visitor.page.locator("#gallery [data-index]").first
+    assert float(re.search(r"C11 (\S+)", told.inner_text())[1]) == pytest.approx(30, rel=0.5)
+    told.click()
+    canvas = visitor.page.locator("#volume canvas")
+    canvas.wait_for()
+    playwright.expect(visitor.page.locator("#facts")).to_contain_text("51 × 51 × 51 voxels")
     visitor.page.locator("#ask-modulus").click()
     visitor.page.locator("#modulus img").wait_for()
+    assert len(colours(canvas)) > 2
     visitor.picture("studio-volume")
 
 

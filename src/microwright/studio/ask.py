@@ -108,8 +108,10 @@ def _designer(folder: Path, changed: int) -> Designer:
 def command_line(ask: Ask, formats: list[str], out: str = "designs") -> str:
     """The command that makes the same designs again."""
     words = ["microwright", "design", "--target", ask.target, "--count", str(ask.count), "--seed", str(ask.seed)]
-    if ask.model != DEFAULT_MODEL:
+    if ask.model not in shipped_models():
         words += ["--model", str(model_folder(ask.model))]
+    elif ask.model != DEFAULT_MODEL:
+        words += ["--method", ask.designer.method.card.method]
     asked = asdict(ask.constraints)
     for name, option in OPTIONS.items():
         if asked[name] != getattr(Constraints(), name):

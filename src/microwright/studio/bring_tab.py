@@ -36,7 +36,6 @@ class BringTab:
             f"Images or volumes of two phases, up to {studio.limits.upload_mb} MB a file: {known}. Grey images are "
             "cut by Otsu's threshold. Absorption is computed in the shipped optical cell, stiffness with its phases."
         )
-        self.guard = upload_guard(studio.limits.upload_bytes, elem_id="guard")
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 self.files = gr.File(label="Structures", file_count="multiple", elem_id="upload", height=160)
@@ -56,6 +55,7 @@ class BringTab:
             with gr.Column(scale=3, min_width=300):
                 self.status = gr.HTML(elem_id="bring-status")
                 self.gallery = gr.HTML(js_on_load=gallery.ON_LOAD, elem_id="brought")
+        self.guard = upload_guard(studio.limits.upload_bytes, elem_id="guard")
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         self.guard.select(one_line(self._refuse), None, None, **quiet)
         self.solve.click(one_line(self._solve), [self.files, self.properties], [self.status, self.gallery], **quiet)

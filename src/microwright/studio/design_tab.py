@@ -47,6 +47,7 @@ class DesignTab:
             allow_custom_value=True,
             label="Model",
             info="A shipped one, or a trained model's folder.",
+            elem_id="model",
         )
         self.rows = GoalRows(designer_of(models[0]))
         self.target = gr.Textbox(

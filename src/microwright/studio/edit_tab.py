@@ -45,8 +45,10 @@ class EditTab:
                     self.invert = gr.Button("Invert", min_width=90)
                 with gr.Row():
                     self.sigma = gr.Number(1.0, label="smooth by / px", minimum=0, min_width=90)
-                    self.level = gr.Slider(0.05, 0.95, 0.5, label="threshold at", min_width=120)
-                    self.threshold = gr.Button("Smooth and threshold", min_width=120)
+                    self.level = gr.Number(
+                        0.5, label="threshold at", minimum=0.05, maximum=0.95, step=0.05, min_width=90
+                    )
+                    self.threshold = gr.Button("Smooth, cut", min_width=90)
                 with gr.Row():
                     self.times = gr.Number(2, label="copies along each edge", precision=0, minimum=1, min_width=90)
                     self.tile = gr.Button("Tile", min_width=90)
@@ -155,7 +157,7 @@ def answer(edited: Edited) -> str:
         rows.append(f'<th>pixels changed</th><td></td><td id="changed">{changed}</td>')
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     head = "<tr><th></th><th>predicted</th><th>solved</th></tr>"
-    return f'<table class="mw-summary"><thead>{head}</thead><tbody>{body}</tbody></table>'
+    return f'<div class="mw-wide"><table class="mw-summary"><thead>{head}</thead><tbody>{body}</tbody></table></div>'
 
 
 def bar_of(solution: Solution, column: int) -> str:

@@ -15,19 +15,21 @@ from microwright.physics.property import Property
 from microwright.studio.analyses import Convergence, Curves, SpectrumSoFar
 from microwright.studio.pictures import BLUE, GREY, ORANGE
 
+#: of every plot, inches: its words can still be read where the window is narrow
+WIDTH = 5.2
 #: colours of reflectance, transmittance and absorptance
 SHADES = {"reflectance": GREY, "transmittance": ORANGE, "absorption": BLUE}
 
 
 def statistics_figure(own: Curves, training: Curves | None) -> Figure:
     """Two-point correlation and spectral density, with the training set's 5th to 95th percentile behind."""
-    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _curve(left, own.two_point[0], None if training is None else training.two_point)
-    left.set(title="two-point correlation", xlabel="distance / pixels", xlim=(0, own.two_point.shape[1] - 1))
+    figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
+    upper, lower = figure.subplots(2)
+    _curve(upper, own.two_point[0], None if training is None else training.two_point)
+    upper.set(title="two-point correlation", xlabel="distance / pixels", xlim=(0, own.two_point.shape[1] - 1))
     # shell 0 holds the mean, which is taken off
-    _curve(right, own.spectral[0, 1:], None if training is None else training.spectral[:, 1:], start=1)
-    right.set(title="spectral density", xlabel="cycles per edge", yscale="log")
+    _curve(lower, own.spectral[0, 1:], None if training is None else training.spectral[:, 1:], start=1)
+    lower.set(title="spectral density", xlabel="cycles per edge", yscale="log")
     return figure
 
 
@@ -44,7 +46,7 @@ def _curve(axes: Axes, own: np.ndarray, training: np.ndarray | None, start: int 
 
 def tolerance_figure(found: Tolerances, properties: tuple[Property, ...]) -> Figure:
     """The value as it is, and where each fabrication error takes it."""
-    figure = Figure(figsize=(7.2, 0.9 + 1.5 * len(properties)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.5 * len(properties)), layout="constrained")
     for column, (axes, item) in enumerate(
         zip(np.atleast_1d(figure.subplots(len(properties))), properties, strict=True)
     ):
@@ -65,7 +67,7 @@ def tolerance_figure(found: Tolerances, properties: tuple[Property, ...]) -> Fig
 
 def convergence_figure(found: Convergence, item: Property, bar: float) -> Figure:
     """The value at rising effort; the solver's own error bar where it has one."""
-    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
     axes = figure.subplots()
     for (name, values), colour in zip(found.values.items(), (BLUE, ORANGE), strict=False):
         axes.plot(found.at, values, "o-", color=colour, ms=4, label=name)
@@ -75,6 +77,7 @@ def convergence_figure(found: Convergence, item: Property, bar: float) -> Figure
             axes.axhspan(own - bar, own + bar, color=BLUE, alpha=0.12, lw=0, label=f"± {bar:.1g} of the design")
         axes.axvline(found.used, color=GREY, lw=0.8, ls="--")
     axes.set(title="convergence of the value", xlabel=found.effort, ylabel=_label(item), xticks=found.at)
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -82,7 +85,7 @@ def convergence_figure(found: Convergence, item: Property, bar: float) -> Figure
 
 def spectrum_figure(found: SpectrumSoFar, designed_at_nm: float) -> Figure:
     """Shares of the incident light over wavelength; the dashed line is the wavelength that it was designed at."""
-    figure = Figure(figsize=(7.2, 3.1), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
     axes = figure.subplots()
     for name, values in found.shares.items():
         axes.plot(found.wavelengths_nm, values, "o-", ms=3, color=SHADES[name], label=name)
@@ -95,8 +98,8 @@ def spectrum_figure(found: SpectrumSoFar, designed_at_nm: float) -> Figure:
 
 def modulus_figure(stiffness: Tensor) -> Figure:
     """Young's modulus by direction, as a surface and as sections normal to the axes."""
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-    solid = figure.add_subplot(1, 2, 1, projection="3d")
+    figure = Figure(figsize=(WIDTH, 7.2), layout="constrained")
+    solid = figure.add_subplot(2, 1, 1, projection="3d")
     polar, azimuth = torch.meshgrid(torch.linspace(0, np.pi, 41), torch.linspace(0, 2 * np.pi, 81), indexing="ij")
     n = torch.stack([polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()], dim=-1).double()
     modulus = directional_youngs_modulus(stiffness, n)
@@ -105,15 +108,17 @@ def modulus_figure(stiffness: Tensor) -> Figure:
     solid.plot_surface(*points.transpose(2, 0, 1), facecolors=cm.viridis(shade), rstride=1, cstride=1, linewidth=0)
     reach = float(modulus.max())
     solid.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach), xlabel="1", ylabel="2", zlabel="3")
-    solid.set_box_aspect((1, 1, 1))
+    solid.set_box_aspect((1, 1, 1), zoom=1.1)
+    solid.locator_params(nbins=4)
     solid.set_title(f"E from {float(modulus.min()):.4g} to {reach:.4g} GPa", fontsize=9)
-    flat = figure.add_subplot(1, 2, 2, projection="polar")
+    flat = figure.add_subplot(2, 1, 2, projection="polar")
     for (first, second), colour in zip(((0, 1), (0, 2), (1, 2)), (BLUE, ORANGE, GREY), strict=True):
         angle = torch.linspace(0, 2 * np.pi, 181).double()
         along = torch.zeros(181, 3, dtype=torch.float64)
         along[:, first], along[:, second] = angle.cos(), angle.sin()
         flat.plot(angle, directional_youngs_modulus(stiffness, along), color=colour, label=f"{first + 1}{second + 1}")
     flat.set_ylim(0, None)
+    flat.locator_params(axis="y", nbins=3)
     flat.legend(frameon=False, fontsize=8, title="plane", loc="lower left", bbox_to_anchor=(0.95, 0))
     return figure
 

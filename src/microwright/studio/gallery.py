@@ -128,10 +128,12 @@ def summary(outcome: Outcome) -> str:
         f"<tr><th>{name}</th>{''.join(_figure(errors, figure) for errors in columns.values())}</tr>"
         for name, figure in SUMMED.items()
     ]
-    met = f"<tr><th>meet it</th><td>{outcome.verdicts.count('met')} of {len(designs)}</td></tr>"
+    counts = {"meet it": outcome.meeting, "and with the whole bar": outcome.certain}
+    met = "".join(f"<tr><th>{name}</th><td>{count} of {len(designs)}</td></tr>" for name, count in counts.items())
     notes = "".join(f"<li>{escape(note)}</li>" for note in outcome.notes)
     return (
-        f'<table class="mw-summary"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}{met}</tbody></table>'
+        f'<div class="mw-wide"><table class="mw-summary"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}{met}</tbody></table></div>"
         f'<ul class="mw-notes">{notes}</ul>'
     )
 

@@ -164,7 +164,8 @@ class LookTab:
 def facts(session: Session, chosen: Structure) -> str:
     """What is known of the structure, in one line."""
     grid = " × ".join(map(str, chosen.phase.shape))
-    told = [f"<b>{escape(chosen.name)}</b>", f"{grid} pixels", f"phase fraction {float(np.mean(chosen.phase)):.4f}"]
+    cells = "pixels" if chosen.phase.ndim == 2 else "voxels"
+    told = [f"<b>{escape(chosen.name)}</b>", f"{grid} {cells}", f"phase fraction {float(np.mean(chosen.phase)):.4f}"]
     return f'<p class="mw-facts">{" · ".join([*told, escape(chosen.told)])}</p>'
 
 
