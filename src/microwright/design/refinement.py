@@ -48,7 +48,7 @@ from microwright.physics.property import Solution, Solver, Status
 R = TypeVar("R")
 
 #: what becomes of predicted additions and removals of the stronger phase before anything is learnt (optics, stiffness)
-FIRST_GUESS = np.array([0.65, 1.3])
+FIRST_GUESS = (0.65, 1.3)
 #: called after each round with the round's number and every candidate's misfit
 Progress = Callable[[int, Float[Tensor, "batch"]], None]
 
@@ -63,6 +63,7 @@ class RefinementNumerics:
         largest_change: share of the pixels that may differ from the start.
         passes: selections within a round, each on the boundary that the one before left.
         workers: threads that solve parts of the batch side by side.
+        first_guess: factors on what additions and removals of the stronger phase promise, before anything is learnt.
     """
 
     aim: float = 1.5e-4
@@ -70,6 +71,7 @@ class RefinementNumerics:
     largest_change: float = 0.08
     passes: int = 12
     workers: int = 1
+    first_guess: tuple[float, float] = FIRST_GUESS
 
     def __post_init__(self) -> None:
         if not self.aim > 0:
@@ -178,7 +180,7 @@ class _Refinement:
         self.misfit = torch.full((batch,), torch.inf, dtype=torch.float64)
         self.sensitivity = np.zeros((batch, len(self.guide.goals), *self.phases.shape[1:]))
         self.trust = np.ones((batch, len(self.guide.goals)))
-        self.direction = np.tile(FIRST_GUESS[:, None], len(self.guide.goals))
+        self.direction = np.tile(np.array(self.numerics.first_guess)[:, None], len(self.guide.goals))
         self.direction[:, [goal.property == PHASE_FRACTION for goal in self.guide.goals]] = 1.0  # counted: exact
         self.original = self.phases.copy()
         self.room = int(self.numerics.largest_change * self.phases[0].size)

@@ -3,9 +3,10 @@ r"""Improve: designs for a target from few calls of a simulator that has no grad
 Each round
 
 1. *learns* a surrogate from every call so far (and from labels that were there before);
-2. *proposes*: each member of the ensemble in turn picks the new structure that it holds nearest to the target (ensemble
-   sampling, a form of Thompson's; Lu & Van Roy, Advances in Neural Information Processing Systems 30 (2017)). Where the
-   members agree that is near the target, where they disagree it is uncertain and teaches most. One call each;
+2. *proposes*, by turns, the new structure that the ensemble holds nearest to the target on the average, and the one
+   that a single member does (ensemble sampling, a form of Thompson's; Lu & Van Roy, Advances in Neural Information
+   Processing Systems 30 (2017)): where the members agree that is near the target, where they disagree it is uncertain
+   and teaches most. One call each;
 3. *refines* the best calls that have not met the target, one of each morphology, a few steps: the simulator says what
    is true of each structure, the surrogate's gradient which pixels to flip next
    (`microwright.physics.surrogate.guided`), and a step that did not pay is taken back.
@@ -209,7 +210,8 @@ class _Search:
         bases = self._unfinished()
         record = self.simulator.record()
         # the first solve of a refinement is that of the structure as it is: known, no call
-        numerics = RefinementNumerics(aim=self.numerics.aim, rounds=self.numerics.steps + 1)
+        rounds = self.numerics.steps + 1
+        numerics = RefinementNumerics(aim=self.numerics.aim, rounds=rounds, first_guess=(1.0, 1.0))
         if len(bases):
             refine(record.structures[bases], self.target, GuidedSolver(self.simulator, surrogate), numerics=numerics)
         if self.simulator.count == before:
@@ -271,7 +273,7 @@ class _Search:
         return missed[: self.numerics.refined]
 
     def _proposed(self, surrogate: SurrogateSolver) -> Float[Tensor, "bases *grid"]:
-        """For each member of the ensemble in turn the new structure that it holds best; the others wait."""
+        """What the members hold best together, what one of them does, and so on in turn; the others wait."""
         pool = torch.cat([self.waiting, self._proposals(self.numerics.pool)])
         pool = pool[[not known for known in self.simulator.knows(pool)]]
         if len(pool) == 0:
@@ -279,11 +281,12 @@ class _Search:
         with torch.no_grad():
             said = surrogate.members(pool)
         misfits = [self.target.misfit(self._goals(pool, member)) for member in said.unbind(1)]
+        nearest = torch.stack(misfits).mean(0).argsort(stable=True).tolist()
+        orders = [order for misfit in misfits for order in (nearest, misfit.argsort(stable=True).tolist())]
         chosen: list[int] = []
         for turn in range(min(self.numerics.proposals, len(pool))):
-            order = misfits[turn % len(misfits)].argsort(stable=True).tolist()
+            order = orders[turn % len(orders)]
             chosen.append(next(index for index in order if index not in chosen))
-        nearest = torch.stack(misfits).mean(0).argsort(stable=True).tolist()
         self.waiting = pool[[index for index in nearest if index not in chosen][: self.numerics.pool]]
         return pool[chosen]
 

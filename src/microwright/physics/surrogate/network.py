@@ -3,7 +3,8 @@
 A structure is averaged onto a coarse lattice (properties of wavelength- or cell-sized physics see little below it).
 Each convolution wraps round the period; after each, mean and mean square of the activations over the lattice are the
 features, so that a translation by lattice steps changes nothing. The phase fraction is a feature too. A linear map and
-a small perceptron of the features are added: with few samples the linear part carries the fit.
+a small perceptron of the features are added: with few samples the linear part carries the fit, and kriging takes up
+what it leaves (`microwright.physics.surrogate.kriging`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from microwright.errors import InputError
+from microwright.physics.surrogate.kriging import Kriging
 from microwright.training import seeded
 
 
@@ -99,6 +101,7 @@ class Ensemble(nn.Module):
         properties: number of properties.
         shape: sizes.
         seed: of the first weights.
+        anchors: samples whose residuals are kriged; 0 leaves the members as they are.
     """
 
     mean: Tensor
@@ -106,9 +109,12 @@ class Ensemble(nn.Module):
     floor: Tensor
     factor: Tensor
 
-    def __init__(self, grid: tuple[int, ...], properties: int, shape: EnsembleShape, seed: int = 0) -> None:
+    def __init__(
+        self, grid: tuple[int, ...], properties: int, shape: EnsembleShape, seed: int = 0, anchors: int = 0
+    ) -> None:
         super().__init__()
         self.grid, self.shape = tuple(grid), shape
+        self.kriging = Kriging(anchors, self.grid, shape.members, properties) if anchors else None
         self.members = seeded(
             seed, lambda: nn.ModuleList(SurrogateNetwork(self.grid, properties, shape) for _ in range(shape.members))
         )
@@ -129,16 +135,30 @@ class Ensemble(nn.Module):
 
     def forward(self, structures: Float[Tensor, "batch *grid"]) -> Float[Tensor, "batch members properties"]:
         """What each member says, in the properties' units."""
-        return self.standardised(structures.float()).double() * self.std.double() + self.mean.double()
+        said = self.standardised(structures.float()).double()
+        if self.kriging is not None:
+            said = said + self.kriging(structures)
+        return said * self.std.double() + self.mean.double()
+
+    def krige(self, structures: Float[Tensor, "n *grid"], values: Float[Tensor, "n properties"]) -> None:
+        """Take up by kriging what the members leave of these samples."""
+        standardised = (values.double() - self.mean) / self.std
+        with torch.no_grad():
+            said = torch.cat([self.standardised(part.float()) for part in structures.split(128)]).double()
+        self.kriging = Kriging(len(structures), self.grid, self.shape.members, len(self.mean))
+        self.kriging.fit(structures, standardised[:, None] - said)
 
     def config(self) -> dict[str, Any]:
         """The arguments that build this ensemble again, as JSON."""
-        return {"grid": list(self.grid), "properties": len(self.mean), "shape": asdict(self.shape)}
+        anchors = 0 if self.kriging is None else len(self.kriging.anchors)
+        sizes = {"grid": list(self.grid), "properties": len(self.mean), "anchors": anchors}
+        return {**sizes, "shape": asdict(self.shape)}
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> Ensemble:
         """An ensemble without its weights."""
-        return Ensemble(tuple(config["grid"]), config["properties"], EnsembleShape(**config["shape"]))
+        shape = EnsembleShape(**config["shape"])
+        return Ensemble(tuple(config["grid"]), config["properties"], shape, anchors=config.get("anchors", 0))
 
 
 def coarse_lattice(grid: tuple[int, ...], longest: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ class SurrogateTraining:
         calibration: share of the samples kept for conformal prediction; 0 leaves the error bars unknown.
         test: share of the samples on which errors and coverage are measured.
         coverage: probability with which an error bar is to hold the simulator's value.
+        kriged: most samples for which kriging takes up what the networks leave; more they follow by themselves.
         shape: of the networks; None takes the default for images or volumes.
     """
 
@@ -32,6 +33,7 @@ class SurrogateTraining:
     calibration: float = 0.2
     test: float = 0.1
     coverage: float = 0.9
+    kriged: int = 500
     shape: EnsembleShape | None = None
 
     def __post_init__(self) -> None:

@@ -143,7 +143,10 @@ def fitted_ensemble(train: Examples, settings: SurrogateTraining, options: Train
     tensors = (train.structures.float(), (values - ensemble.mean) / ensemble.std, weights)
     batches = StepBatches(tensors, settings.batch, _steps_per_epoch(settings), seed)
     fit(_EnsembleModule(ensemble, settings, seed), batches, _epochs(settings), options)
-    return ensemble.cpu().eval()
+    ensemble = ensemble.cpu().eval()
+    if len(train) <= settings.kriged:
+        ensemble.krige(train.structures, train.values)
+    return ensemble
 
 
 @torch.no_grad()
