@@ -182,6 +182,49 @@ def test_hdf5_finds_the_structures(tmp_path):
     np.testing.assert_array_equal(read_structures(tmp_path / "a.h5").structures, structures)
 
 
+def write_dream3d(path, volume, form: str = "simpl", phases: str = "Phases") -> None:
+    """A pipeline's output: axes z, y, x, component; sizes and spacing in the order x, y, z."""
+    cells = volume.transpose()[..., None]
+    with h5py.File(path, "w") as file:
+        group = file.create_group("DataContainers/ImageDataContainer" if form == "simpl" else "DataStructure/Image")
+        data = group.create_group("CellData")
+        data[phases] = (cells + 1).astype(np.int32)
+        data["FeatureIds"] = np.arange(cells.size, dtype=np.int32).reshape(cells.shape)
+        data["EulerAngles"] = np.zeros((*cells.shape[:-1], 3), np.float32)
+        group["CellEnsembleData/CrystalStructures"] = np.zeros((3, 1), np.uint32)
+        if form == "simpl":
+            group["_SIMPL_GEOMETRY/DIMENSIONS"] = np.array(volume.shape, np.int64)
+            group["_SIMPL_GEOMETRY/SPACING"] = np.array([0.5, 1.0, 2.0], np.float32)
+        else:
+            group.attrs["_DIMENSIONS"] = np.array(volume.shape, np.uint64)
+            group.attrs["_SPACING"] = np.array([0.5, 1.0, 2.0], np.float32)
+
+
+@pytest.mark.parametrize("form", ["simpl", "nx"])
+def test_dream3d_is_understood(form, tmp_path):
+    volume = drawn(4, 5, 6)
+    write_dream3d(tmp_path / "a.dream3d", volume, form)
+    content = read_structures(tmp_path / "a.dream3d")
+    np.testing.assert_array_equal(content.structures, volume[None])
+    assert content.spacing == (0.5, 1.0, 2.0)
+    write_dream3d(tmp_path / "flat.dream3d", volume[:, :, :1], form)
+    content = read_structures(tmp_path / "flat.dream3d")
+    np.testing.assert_array_equal(content.structures, volume[None, :, :, 0])
+    assert content.spacing == (0.5, 1.0)
+
+
+def test_dream3d_arrays_are_named(tmp_path):
+    volume = drawn(4, 5, 6)
+    write_dream3d(tmp_path / "a.dream3d", volume, phases="Fibres")
+    with pytest.raises(
+        InputError, match="no cell array Phases or Mask; it has .*CellData/FeatureIds, .*CellData/Fibres"
+    ):
+        read_structures(tmp_path / "a.dream3d")
+    np.testing.assert_array_equal(read_structures(tmp_path / "a.dream3d", dataset="Fibres").structures[0], volume)
+    with pytest.raises(InputError, match="with one number a cell"):
+        read_structures(tmp_path / "a.dream3d", dataset="EulerAngles")
+
+
 def test_hdf5_reads_no_other_file(tmp_path):
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["x"] = drawn(3, 8, 8)
@@ -268,6 +311,8 @@ def whole_files(folder) -> dict[str, object]:
     header = NRRD.format("uchar", "gzip", "").replace("4 5 6", "6 6 6").encode()
     (folder / "a.nrrd").write_bytes(header + gzip.compress(raw))
     (folder / "b.vti").write_bytes(vtk_variants(volume[0])["appended raw, zlib"])
+    write_dream3d(folder / "a.dream3d", volume[0])
+    write_dream3d(folder / "b.dream3d", volume[0], "nx")
     return {path.name: path for path in folder.iterdir()}
 
 

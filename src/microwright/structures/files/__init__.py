@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microwright.errors import InputError
-from microwright.structures.files import arrays, hdf5, images, nrrd, stl, vti, zarr_group
+from microwright.structures.files import arrays, dream3d, hdf5, images, nrrd, stl, vti, zarr_group
 from microwright.structures.files.content import MAX_BYTES, RawImages, Reading, StructureSet, as_structures
 from microwright.structures.files.output import fresh_output
 from microwright.structures.segmentation import Segmentation
@@ -26,7 +26,7 @@ READERS: dict[str, Callable[[Path, Reading], RawImages]] = {
     ".npz": arrays.read_npz,
     ".h5": hdf5.read_hdf5,
     ".hdf5": hdf5.read_hdf5,
-    ".dream3d": hdf5.read_hdf5,
+    ".dream3d": dream3d.read_dream3d,
     ".zarr": zarr_group.read_zarr,
     ".png": images.read_png,
     ".tif": images.read_tiff,

@@ -36,15 +36,23 @@ def read_hdf5(path: Path, reading: Reading) -> RawImages:
 def read_hdf5_array(path: Path, reading: Reading) -> NDArray[Any]:
     """One dataset of the file, whatever its axes."""
     with reading_errors(path, "HDF5"), h5py.File(path, "r") as file:
-        datasets = _datasets(file)
+        datasets = numeric_datasets(file)
         name = pick_dataset(path, {key: dataset.shape for key, dataset in datasets.items()}, reading.dataset)
-        dataset = datasets[name]
-        if dataset.is_virtual or dataset.external:
-            raise InputError(f"{path}: dataset {name!r} lies in other files; give a file that holds its own values")
-        reading.check_size(path, dataset.shape, dataset.dtype.itemsize)
-        if dataset.chunks is not None:
-            reading.check_size(path, dataset.chunks, dataset.dtype.itemsize)
-        return np.asarray(dataset[...])
+        return load(path, reading, name, datasets[name])
+
+
+def load(path: Path, reading: Reading, name: str, dataset: h5py.Dataset) -> NDArray[Any]:
+    """The values of a dataset that lie in the file itself.
+
+    Raises:
+        InputError: they lie in other files, or there are none or too many.
+    """
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{path}: dataset {name!r} lies in other files; give a file that holds its own values")
+    reading.check_size(path, dataset.shape, dataset.dtype.itemsize)
+    if dataset.chunks is not None:
+        reading.check_size(path, dataset.chunks, dataset.dtype.itemsize)
+    return np.asarray(dataset[...])
 
 
 def write_hdf5(path: Path, content: StructureSet) -> None:
@@ -80,7 +88,7 @@ def _is_own(file: h5py.File, name: str) -> bool:
     return dataset.dtype == np.dtype("S1") and dataset.ndim == 1 and 0 < dataset.size <= MOST_NAME_BYTES
 
 
-def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+def numeric_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     """Numeric datasets reached by hard links alone."""
     found: dict[str, h5py.Dataset] = {}
 
