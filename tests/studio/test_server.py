@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 
@@ -10,7 +11,7 @@ import pytest
 from microwright.cli.main import main
 from microwright.errors import InputError
 from microwright.studio.app import Studio, build
-from microwright.studio.server import Limits, check_port
+from microwright.studio.server import Limits, OnlyHere, check_port
 
 
 @pytest.fixture
@@ -37,6 +38,20 @@ def test_what_is_no_port_is_refused(port):
 def test_limits_that_allow_nothing_are_refused(limits):
     with pytest.raises(InputError):
         Limits(**limits)
+
+
+def test_a_page_that_is_shown_is_let_go_when_the_server_stops():
+    async def page(scope, receive, send):
+        heard.append(await receive())
+
+    async def silence():
+        await asyncio.Event().wait()
+
+    heard = []
+    application = OnlyHere(page)
+    application.stopping = lambda: True
+    asyncio.run(asyncio.wait_for(application({"type": "http"}, silence, None), 10))
+    assert heard == [{"type": "http.disconnect"}]
 
 
 def test_a_model_of_another_version_is_one_line(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -35,6 +36,9 @@ POLICY = (
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+#: between two looks at whether the server stops, for a page that is shown
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,18 +66,36 @@ class Limits:
 
 
 class OnlyHere:
-    """Tells the browser to load nothing from elsewhere."""
+    """Tells the browser to load nothing from elsewhere, and lets open pages go when the server stops.
+
+    Attributes:
+        app: what answers.
+        stopping: whether the server is about to stop.
+    """
 
     def __init__(self, app: Any) -> None:
         self.app = app
+        self.stopping: Callable[[], bool] = lambda: False
 
-    async def __call__(self, scope: Message, receive: Any, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
             await send(message)
 
-        await self.app(scope, receive, with_policy if scope["type"] == "http" else send)
+        async def until_stopped() -> Message:
+            waiting = asyncio.ensure_future(receive())
+            try:
+                while not waiting.done() and not self.stopping():
+                    await asyncio.wait({waiting}, timeout=LOOK_SECONDS)
+                return waiting.result() if waiting.done() else {"type": "http.disconnect"}
+            finally:
+                waiting.cancel()
+
+        if scope["type"] == "http":
+            await self.app(scope, until_stopped, with_policy)
+        else:
+            await self.app(scope, receive, send)
 
 
 def check_port(port: int) -> None:
@@ -106,7 +128,9 @@ def serve(port: int, limits: Limits, model: str, open_browser: bool, say: Callab
 
     studio = Studio(limits, model)
     studio.warm_up()
-    server = uvicorn.Server(uvicorn.Config(_application(*build(studio), limits), HOST, port, log_level="warning"))
+    application = _application(*build(studio), limits)
+    server = uvicorn.Server(uvicorn.Config(application, HOST, port, log_level="warning"))
+    application.stopping = lambda: server.should_exit
     threading.Thread(target=_announce, args=(server, f"http://{HOST}:{port}", open_browser, say), daemon=True).start()
     try:
         server.run()
