@@ -35,9 +35,13 @@ TITLES = {
     "optics-dense-formulations": "Formulations of RCWA",
     "optics-dense-speed": "RCWA: speed",
     "real-absorption": "Published structures and their absorption",
+    "improve-absorption": "Designs with a simulator of your own",
+    "scale-chaos": "Labelling: killed and taken up again",
     "scale-memory": "Labelling: memory",
     "scale-overhead": "Labelling: overhead",
     "scale-speed": "Labelling: speed with workers",
+    "studio": "The studio: time to the first gallery",
+    "tutorials": "Tutorials, from an empty folder",
     "vqvae-latents": "Sizes of the quantised latent",
 }
 
@@ -53,9 +57,9 @@ def results(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are numbers."""
-    lines = [f"| {' | '.join(heads)} |", "|---|" + "--:|" * (len(heads) - 1)]
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int = 0) -> str:
+    """A table whose first column and last ``words`` columns are text and whose others are numbers."""
+    lines = [f"| {' | '.join(heads)} |", "|---|" + "--:|" * (len(heads) - 1 - words) + "---|" * words]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
@@ -134,7 +138,7 @@ def claims(*names: str) -> str:
         if found:
             heads = ["figure", "reached", "goal", "unit", "met", "what limits it"]
             rows = [_claim_row(claim) for claim in found]
-            parts.append(f"### {TITLES.get(name, name)}\n\n{markdown(heads, rows)}\n\n{made_by(name)}")
+            parts.append(f"### {TITLES.get(name, name)}\n\n{markdown(heads, rows, words=3)}\n\n{made_by(name)}")
     return "\n\n".join(parts)
 
 
