@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from PIL import Image
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -30,7 +32,7 @@ FLAGS = [
 #: seconds that a page may take to show what it was asked for
 PATIENCE = 60
 playwright.expect.set_options(timeout=1000 * PATIENCE)
-#: where the pictures of the docs go, where somebody asks for them
+#: where the pictures of the docs go, where somebody asks for them: STUDIO_PICTURES=docs make test-studio
 PICTURES = os.environ.get("STUDIO_PICTURES")
 
 
@@ -152,7 +154,8 @@ class Visitor:
         """A screenshot, where somebody asked for them."""
         if PICTURES is not None:
             self.page.wait_for_timeout(400)
-            self.page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), full_page=True)
+            shot = Image.open(io.BytesIO(self.page.screenshot(full_page=True)))
+            shot.convert("RGB").quantize(256).save(Path(PICTURES) / f"{name}.png", optimize=True)
 
 
 @pytest.fixture
