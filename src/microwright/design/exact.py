@@ -3,7 +3,8 @@
 A method's proposals miss their target by a few per cent. Here they become structures that have the property asked for:
 
 1. more proposals are drawn than wanted; with constraints, each is repaired and those that satisfy come first;
-2. the first ``count`` that differ from one another are refined at the fidelity that the model was labelled with;
+2. the first ``count`` that differ from one another step towards the target in the latent space where the method has
+   one (``design.latent_steps``), and are refined, both at the fidelity that the model was labelled with;
 3. what missed all the same gives way to a spare proposal, refined in its turn;
 4. on request the designs are *certified*: the solver bounds its own error, and refinement goes on at the fast
    fidelity with the difference to the certified value as an offset, until the certified values meet the target.
@@ -29,6 +30,7 @@ from microwright.data.sources import FilteredNoiseSource, RandomFieldSource
 from microwright.design.constraints import Constraints, repair
 from microwright.design.designer import Designer
 from microwright.design.diversity import choose_distinct
+from microwright.design.latent_steps import latent_steps
 from microwright.design.outcome import Outcome
 from microwright.design.reachability import Reachable, reachability, refuse_impossible
 from microwright.design.refinement import (
@@ -43,7 +45,7 @@ from microwright.design.refinement import (
 from microwright.design.targets import PHASE_FRACTION, Kind, Target
 from microwright.design.tolerance import SpreadSolver, tolerances
 from microwright.errors import InputError
-from microwright.methods.base import Proposals
+from microwright.methods.base import LatentMethod, Proposals
 from microwright.methods.card import ModelCard
 from microwright.physics.catalogue import solver_from_spec
 from microwright.physics.property import Solution, Solver, Status
@@ -185,7 +187,7 @@ class _Work:
         chosen = choose_distinct(proposals.structures, order, wanted)
         spares = [index for index in order if index not in chosen]
         proposed = time.perf_counter()
-        refined = self._refined(proposals.structures[chosen])
+        refined = self._from_proposals(proposals, chosen)
         refined = self._replaced(refined, proposals.structures[spares])
         if self.request.certify is not None:
             refined = self._certified(refined)
@@ -221,6 +223,18 @@ class _Work:
             return list(range(len(structures)))
         satisfied = self.constraints.satisfied(structures).tolist()
         return sorted(range(len(structures)), key=lambda index: not satisfied[index])
+
+    def _from_proposals(self, proposals: Proposals, chosen: list[int]) -> Refined:
+        """The chosen proposals refined; steps in the latent space come first unless constraints have changed them."""
+        method = self.designer.method
+        structures = proposals.structures[chosen]
+        if not isinstance(method, LatentMethod) or self.constraints.asked or self.request.refinement.rounds == 1:
+            return self._refined(structures)
+        own = Proposals(structures, proposals.latents[chosen])
+        stepped = latent_steps(method.representation, own, self.target, self.solver, self._workers)
+        refined = stepped.before(self._refined(stepped.structures))
+        self.rounds = list(refined.rounds)
+        return refined
 
     def _refined(self, structures: Float[Tensor, "n *grid"], offset: Tensor | None = None) -> Refined:
         solver, target = self._objective()
