@@ -92,8 +92,7 @@ def _solved(solver: Solver) -> Forward:
 
 
 def _objective(method: VaeRegression, forward: Forward, target: float) -> Objective:
-    wanted = torch.tensor([target])
-    return lambda latents: (forward(method.structures_for(wanted, latents)) - target).abs() / target
+    return lambda latents: (forward(method.structures(latents)) - target).abs() / target
 
 
 def _checked(
@@ -102,7 +101,7 @@ def _checked(
     """The best so far of every start after some numbers of iterations, solved; ``chosen`` is the best by objective."""
     rows = []
     for step in iterations:
-        structures = method.structures_for(torch.tensor([target]), run.latents[step])
+        structures = method.structures(run.latents[step])
         achieved = solver.solve(structures).values[:, 0]
         kinds, fractions = morphology(structures), phase_fraction(structures)
         for place, value in enumerate(achieved.tolist()):

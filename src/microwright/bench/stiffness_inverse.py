@@ -1,8 +1,8 @@
 """Inference of volumes from C11: figures 3 and 8 and Table 6, one Gaussian against a mixture as prior.
 
 Networks that learnt the two morphologies, whose ranges of C11 overlap, are asked for six values of C11. The mean of
-each component of p(z | c) is decoded and cut at the phase fraction with which the model's q(c | x) sees the target met;
-the solver says what was achieved. A component counts where the prior gives it at least ``LIKELY`` of the probability.
+each component of p(z | c) is decoded and cut at the phase fraction that the decoder predicts; the solver says what was
+achieved. A component counts where the prior gives it at least ``LIKELY`` of the probability.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def inferred_rows(
 
 def inferred(method: VaeRegression, target: Float[Tensor, "p"]) -> Float[Tensor, "k x y z"]:
     """Structures of the component means."""
-    return method.structures_for(target, method.component_means(target))
+    return method.structures(method.component_means(target))
 
 
 def morphology(structures: Float[Tensor, "n x y z"]) -> list[str]:

@@ -171,7 +171,7 @@ the hard phase at each voxel; a generator network gives the prior p(z|c), one Ga
 trained together on three terms: the likelihood of the property, the distance of the two-point correlations of a
 volume and its reconstruction, and the divergence of q(z|x) from p(z|ĉ). Sizes follow from the grid; 51³ gives the
 paper's. Forward, q(c|x) gives mean and variance. Inverse, the means of the components of p(z|c) (or draws from it)
-are decoded and cut at the phase fraction near the decoder's with which q(c|x) sees the target met."""
+are decoded and cut at the phase fraction that the decoder predicts."""
 
 FORWARD = """MAPE is the mean absolute error over the mean observed value. All methods have the same split of each
 run; the network and the latents learn from the training part, early stopping looks at the validation part, figures
