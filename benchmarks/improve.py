@@ -48,9 +48,11 @@ SEARCHES = {
     "lean start": SearchSettings(initial=16, iterations=234, refit_every=10),
 }
 #: for each number of designs: calls allowed, relative error at which a design is left alone
-BUDGETS = {1: (40, 2e-5), 10: (80, 1e-3), 30: (80, 5e-3)}
+BUDGETS = {1: (80, 2e-5), 10: (80, 1e-3), 30: (80, 5e-3)}
 #: share of the calls of Bayesian optimisation that active learning may need
 GOAL = 0.2
+#: REP in percent at which calls are told besides
+LEVELS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 OPTIMISATION, LEARNING = "Bayesian optimisation", "active learning"
 
 
@@ -90,7 +92,8 @@ class Run:
 
     @staticmethod
     def kept(path: Path, side: str, target: float, seed: int, nth: int, curve: np.ndarray) -> Run:
-        """A run, written for a later one."""
+        """A run, written for a later one; what was chosen once can be kept, so no curve rises."""
+        curve = np.minimum.accumulate(curve)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(curve.tolist()))
         return Run(side, target, seed, nth, curve)
@@ -104,7 +107,9 @@ class Run:
         """The run as the results hold it; infinite where there were too few structures yet."""
         shown = [int(n) for n in np.unique(np.geomspace(10, len(self.curve), 12).astype(int))]
         rep = {str(n): None if np.isinf(self.curve[n - 1]) else float(self.curve[n - 1]) for n in shown}
-        return {**{name: value for name, value in vars(self).items() if name != "curve"}, "rep_percent": rep}
+        calls = {f"{level:g}": self.calls_for(level) for level in LEVELS}
+        told = {name: value for name, value in vars(self).items() if name != "curve"}
+        return {**told, "rep_percent": rep, "calls_for_rep_percent": calls}
 
 
 def searched(problem: Problem, name: str, target: float, seed: int, work: Path) -> Iterator[Run]:
@@ -159,13 +164,18 @@ def claims(runs: list[Run]) -> Iterator[Claim]:
 
 
 def share_of_calls(rival: Run, runs: list[Run]) -> float | None:
-    """Calls for the REP that the optimisation ended with, as a share of the calls at which it first had it."""
+    """Calls for the REP that the optimisation ended with, as a share of the calls at which it first had it.
+
+    Infinite where the budget did not reach; None where the optimisation never had so many different structures.
+    """
     own = [r for r in runs if (r.side, r.target, r.seed, r.nth) == (LEARNING, rival.target, rival.seed, rival.nth)]
     if not own:
         return None
     rep = float(rival.curve[-1])
     needed, taken = own[0].calls_for(rep), rival.calls_for(rep)
-    return np.inf if needed is None or taken is None else needed / taken
+    if not np.isfinite(rep) or taken is None:
+        return None
+    return np.inf if needed is None else needed / taken
 
 
 def write_picture(path: Path, runs: list[Run]) -> None:
@@ -181,11 +191,13 @@ def write_picture(path: Path, runs: list[Run]) -> None:
         panel.set_xlabel("calls of the simulator")
         panel.spines[["top", "right"]].set_visible(False)
         panel.set_xscale("log")
+        panel.set_xticks(ticks := [1, 3, 10, 30, 100, 300], labels=[f"{n}" for n in ticks])
+        panel.minorticks_off()
         for side, colour in colours.items():
             for number, run in enumerate(run for run in runs if run.side == side and run.nth == nth):
                 draw_curve(panel, run.curve / 100, side if number == 0 else "_", color=colour, lw=1.2, alpha=0.8)
     panels[0].set_ylabel("REP / %")
-    panels[0].legend(frameon=False, fontsize=8)
+    panels[0].legend(frameon=False, fontsize=8, loc="lower left")
     figure.savefig(path)
 
 
