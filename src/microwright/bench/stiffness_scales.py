@@ -77,7 +77,7 @@ _CPU = StiffnessScale(
     width=0.5,
     training=replace(_QUICK, epochs=40),
     six_training=replace(_QUICK, epochs=12),
-    morphology_training=replace(_QUICK, epochs=30, steps_per_epoch=100, patience=30),
+    morphology_training=replace(_QUICK, epochs=20, steps_per_epoch=100, patience=20, divergence=0.15, warm_up=0.6),
     plain_epochs=12,
     reg_only=RegOnlyTraining(epochs=40, final_rate=0.05),
     six_reg_only=RegOnlyTraining(epochs=12, final_rate=0.05),

@@ -70,7 +70,8 @@ class _VaeRegressionModule(lightning.LightningModule):
         if measuring:
             self.totals += terms.detach().abs()
             self.measured += 1
-        return self._loss(terms, without_divergence=measuring)
+        risen = min(1.0, step / max(1.0, self.settings.warm_up * self.settings.epochs * self.steps))
+        return self._loss(terms, 0.0 if measuring else risen)
 
     def _terms(self, structures: Tensor, properties: Tensor, generator: torch.Generator) -> Float[Tensor, "terms"]:
         """Regression, style and divergence, means over the batch, as they come."""
@@ -81,10 +82,8 @@ class _VaeRegressionModule(lightning.LightningModule):
         style = self.style(structures, self.networks.decoder(latents))
         return torch.stack([regression.mean(), style.mean(), divergence.mean()])
 
-    def _loss(self, terms: Tensor, without_divergence: bool = False) -> Tensor:
-        weights = terms.new_tensor(
-            [self.settings.regression, 1.0, 0.0 if without_divergence else self.settings.divergence]
-        )
+    def _loss(self, terms: Tensor, divergence: float = 1.0) -> Tensor:
+        weights = terms.new_tensor([self.settings.regression, 1.0, divergence * self.settings.divergence])
         return (weights * terms / self.scales).sum()
 
     @property

@@ -117,6 +117,8 @@ class VaeRegressionTraining:
         steps_per_epoch: steps between validations; None for one pass over the training volumes.
         regression: weight w_r of the regression term.
         divergence: weight w_k of the divergence.
+        warm_up: share of the epochs over which that weight rises from nothing: textures are learnt first, then the
+            latents are brought together, so that a component's mean lies among those of its structures.
         scale_steps: first steps over which the terms' scales are measured; at most those of one epoch.
         final_rate: the learning rate falls geometrically to this share of itself at the last epoch; 1 keeps it.
         validation: share of the volumes kept for early stopping where no validation set is given.
@@ -130,6 +132,7 @@ class VaeRegressionTraining:
     steps_per_epoch: int | None = None
     regression: float = 10.0
     divergence: float = 1.0
+    warm_up: float = 0.0
     scale_steps: int = 64
     final_rate: float = 1.0
     validation: float = 0.25
