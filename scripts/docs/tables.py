@@ -21,6 +21,7 @@ METHODS = {
 }
 #: what a results file is about, where its name does not say it; others are called by their names
 TITLES = {
+    "absorption-data-1": "Absorption, three methods, Data-I",
     "absorption-data-2": "Absorption, every method, Data-II",
     "default-cell": "The default cell",
     "design-baselines": "Solver calls until a design is exact",
@@ -40,6 +41,7 @@ TITLES = {
     "scale-memory": "Labelling: memory",
     "scale-overhead": "Labelling: overhead",
     "scale-speed": "Labelling: speed with workers",
+    "stiffness-cpu": "VAE-Regression at 24³",
     "studio": "The studio: time to the first gallery",
     "tutorials": "Tutorials, from an empty folder",
     "vqvae-latents": "Sizes of the quantised latent",
