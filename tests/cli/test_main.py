@@ -28,6 +28,7 @@ def test_several_values_after_one_name(given, read):
         ["design", "--target", "0.65", "--count", "many"],
         ["no-such-command"],
         ["design", "--target", "0.65", "--model", "/nonexistent/model"],
+        ["design", "--target", "0.65", "--property", "absorption", "--method", "vae-regression"],
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(arguments, capsys):

@@ -27,6 +27,7 @@ from microwright.design.report import write_report
 from microwright.design.targets import PHASE_FRACTION, Target, parse_target
 from microwright.errors import InputError
 from microwright.methods import SHIPPED, load_method, model_of, shipped_for
+from microwright.methods.card import ModelCard
 from microwright.physics.surrogate import GuidedSolver, SurrogateSolver
 from microwright.structures.files.output import check_output, fresh_output
 
@@ -77,6 +78,7 @@ def design_command(
     if simulator is not None:
         read_solver(simulator)  # from here on the model's own spec finds it
     designer = Designer.of(load_method(chosen_model(model, method, properties or _named(target[0]))))
+    check_properties(designer.method.card, properties or ())
     formats = [name.strip() for name in export_formats.split(",") if name.strip()]
     check_formats(formats, len(designer.method.card.grid))
     flags = Constraints(
@@ -127,6 +129,20 @@ def chosen_model(model: Path | None, method: str | None, properties: Sequence[st
     if model is not None:
         return model
     return shipped_for(properties) if properties else DEFAULT_MODEL
+
+
+def check_properties(card: ModelCard, asked: Sequence[str]) -> None:
+    """Refuse a model that designs for none of the properties asked for.
+
+    Raises:
+        InputError: naming both.
+    """
+    known = [item.name for item in card.properties]
+    if asked and not set(asked) & set(known):
+        raise InputError(
+            f"property: this {card.method} model designs for {', '.join(known)}, not for {', '.join(asked)}; leave out "
+            "--model and --method, or train one with `microwright train`"
+        )
 
 
 def _named(target: str) -> list[str]:
