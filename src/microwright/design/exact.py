@@ -3,8 +3,8 @@
 A method's proposals miss their target by a few per cent. Here they become structures that have the property asked for:
 
 1. more proposals are drawn than wanted; with constraints, each is repaired and those that satisfy come first;
-2. the first ``count`` that differ from one another step towards the target in the latent space where the method has
-   one (``design.latent_steps``), and are refined, both at the fidelity that the model was labelled with;
+2. the first ``count`` that differ from one another are refined at the fidelity that the model was labelled with; what
+   missed starts again after steps in the method's latent space (``design.latent_steps``);
 3. what missed all the same gives way to a spare proposal, refined in its turn;
 4. on request the designs are *certified*: the solver bounds its own error, and refinement goes on at the fast
    fidelity with the difference to the certified value as an offset, until the certified values meet the target.
@@ -187,7 +187,8 @@ class _Work:
         chosen = choose_distinct(proposals.structures, order, wanted)
         spares = [index for index in order if index not in chosen]
         proposed = time.perf_counter()
-        refined = self._from_proposals(proposals, chosen)
+        refined = self._refined(proposals.structures[chosen])
+        refined = self._stepped(refined, Proposals(proposals.structures[chosen], proposals.latents[chosen]))
         refined = self._replaced(refined, proposals.structures[spares])
         if self.request.certify is not None:
             refined = self._certified(refined)
@@ -224,17 +225,20 @@ class _Work:
         satisfied = self.constraints.satisfied(structures).tolist()
         return sorted(range(len(structures)), key=lambda index: not satisfied[index])
 
-    def _from_proposals(self, proposals: Proposals, chosen: list[int]) -> Refined:
-        """The chosen proposals refined; steps in the latent space come first unless constraints have changed them."""
+    def _stepped(self, refined: Refined, proposals: Proposals) -> Refined:
+        """Designs that flips did not bring to the target start again after steps in the latent space."""
         method = self.designer.method
-        structures = proposals.structures[chosen]
-        if not isinstance(method, LatentMethod) or self.constraints.asked or self.request.refinement.rounds == 1:
-            return self._refined(structures)
-        own = Proposals(structures, proposals.latents[chosen])
+        missed = [i for i in range(len(refined.structures)) if not self._good(refined, i)]
+        idle = self.interrupted or self.constraints.asked or self.request.refinement.rounds == 1
+        if idle or not missed or not isinstance(method, LatentMethod):
+            return refined
+        own = Proposals(proposals.structures[missed], proposals.latents[missed])
         stepped = latent_steps(method.representation, own, self.target, self.solver, self._workers)
-        refined = stepped.before(self._refined(stepped.structures))
-        self.rounds = list(refined.rounds)
-        return refined
+        others = stepped.before(self._refined(stepped.structures))
+        better = {i: k for k, i in enumerate(missed) if others.misfit[k] < refined.misfit[i]}
+        return _picked(
+            [(others, better[i]) if i in better else (refined, i) for i in range(len(refined.structures))], refined
+        )
 
     def _refined(self, structures: Float[Tensor, "n *grid"], offset: Tensor | None = None) -> Refined:
         solver, target = self._objective()

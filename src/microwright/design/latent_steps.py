@@ -1,4 +1,4 @@
-r"""Steps in the latent space: a method's proposals move towards the target before single pixels are flipped.
+r"""Steps in the latent space: for proposals that flips of single pixels do not bring to the target.
 
 The sensitivity of the misfit m to the pixels, which the solver's adjoint gives, is carried through the decoder to the
 latent z as if the threshold were the identity; then comes Polyak's step for a smallest value of zero,
@@ -8,8 +8,8 @@ latent z as if the threshold were the identity; then comes Polyak's step for a s
 which for one wanted value is Newton's. It is kept where the solver says that the misfit fell.
 
 On the shipped generator a step takes a proposal to about a third of its error, but moves pixels all over the structure:
-from 4 % off, two steps and flips change 4.4 % of the pixels in 6.4 calls, flips alone 1.6 % in 4.3. So only proposals
-that are far off step (``NEAR``), those of a poor model for instance, for which flips alone would run out of room.
+from 4 % off, two steps and flips change 4.4 % of the pixels in 6.4 calls, flips alone 1.6 % in 4.3. So flips go first;
+steps are for those, of a poor model for instance, that the flips' share of the pixels does not suffice for.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from microwright.physics.property import Solver, Status
 from microwright.representations.base import Representation
 
 #: steps at most
-STEPS = 2
-#: misfit up to which flips alone take fewer calls and change fewer pixels
-NEAR = 0.1
+STEPS = 4
+#: misfit at which a proposal is left alone
+NEAR = 0.005
 #: longest step, a share of the latent's own length
 LONGEST = 0.2
 
