@@ -302,7 +302,7 @@ def main() -> None:
         notes=(
             "no GPU was at hand, not measured",
             "the constants of the bars were chosen on other structures of the same family",
-            "certification ran on two cores that nothing else used; all else is processor seconds of one thread",
+            "certification: wall-clock seconds on two cores; all else: processor seconds of one thread",
         ),
     )
 

@@ -162,9 +162,7 @@ def main() -> None:
         rows.append(measured(*case))
         print(json.dumps(rows[-1]), flush=True)
     last = rows[-1]
-    reached = last["workers"] >= 1000
-    why = "" if reached else "more workers than this machine's two cores, which others loaded, could keep alive"
-    told = [Claim("workers really run", last["workers"], ">= 1000", "workers", reached, why)]
+    told = [Claim("workers really run", last["workers"], ">= 1000", "workers", last["workers"] >= 1000)]
     packages = ("microwright", "dask", "distributed")
     print(write_results("scale-scheduler", "python -m benchmarks.scheduler_load", rows, told, notes(last), packages))
 

@@ -18,7 +18,7 @@ from microwright.bench.stiffness_page import write_page
 #: what keeps goals from being met at a scale
 LIMITS = {
     "smoke": "a run of seconds shows that everything runs, no more",
-    "cpu": "decoded sheets come out too soft: two-point correlations say little of what connects them",
+    "cpu": "decoded sheets come out too soft for their share of the hard phase",
     "paper": "see the notes",
 }
 
