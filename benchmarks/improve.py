@@ -215,8 +215,8 @@ def work_through(problem: Problem, work: Path, seeds: int, only: str) -> list[Ru
     return runs
 
 
-def given(runs: list[Run], nth: int) -> str:
-    """Calls made for ``nth`` structures; a run that an earlier version left may have had another budget."""
+def made(runs: list[Run], nth: int) -> str:
+    """Calls for ``nth`` structures; a run that reached its aim stopped before its budget was spent."""
     own = [run for run in runs if run.side == LEARNING and run.nth == nth]
     return f"{', '.join(f'{len(run.curve)} for {run.target:g}' for run in own)} (structures: {nth})"
 
@@ -234,7 +234,7 @@ def main() -> None:
         return
     notes = [
         "Structures closer than 2 % of the pixels at some translation count once.",
-        "Calls that active learning was given, by target: " + "; ".join(given(runs, nth) for nth in BUDGETS),
+        "Calls that active learning made, by target: " + "; ".join(made(runs, nth) for nth in BUDGETS),
         f"The load average was {os.getloadavg()[2]:.0f}; calls, not seconds, are compared.",
     ]
     command = f"python benchmarks/improve.py --work FOLDER --seeds {arguments.seeds}"
