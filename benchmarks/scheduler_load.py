@@ -31,6 +31,15 @@ from microwright.data.workers import connected, run_tasks
 CASES = ((10, 1_000, 0.2), (100, 2_000, 1.0), (1_000, 4_000, 10.0))
 WORKERS_PER_PROCESS = 250
 CHUNK, STRUCTURES = 64, 10**8
+#: a thousand workers that look after themselves as often as one does would fill the cores before any task comes
+QUIET = {
+    "distributed.comm.timeouts.connect": "300s",
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.monitor-interval": "60s",
+    "distributed.admin.system-monitor.interval": "60s",
+    "distributed.admin.tick.interval": "10s",
+}
 #: chunks of 64 optical structures at 49 harmonics take a core about this long, seconds
 CHUNK_SECONDS = 0.2
 
@@ -81,7 +90,7 @@ def serve(parent: int, address: str, count: int, pipe: Connection) -> None:
             pipe.send(psutil.Process().memory_info().rss / count)
             await asyncio.gather(*(worker.finished() for worker in workers))
 
-    with dask.config.set({"distributed.comm.timeouts.connect": "300s", "distributed.scheduler.worker-ttl": None}):
+    with dask.config.set(QUIET):
         asyncio.run(main())
 
 
