@@ -21,12 +21,15 @@ from microwright.design.exact import Request, direct_designs
 from microwright.design.targets import Target, parse_target
 from microwright.errors import InputError
 from microwright.methods import SHIPPED, load_method, load_shipped, train_method
+from microwright.methods.own_volumes import FARTHEST, own_volumes
 from microwright.methods.recipes import RECIPES, recipe_named
 from microwright.methods.vae_regression import VaeRegression
 from microwright.methods.volumes import made_volumes, stored_volumes
 from microwright.methods.workspace import Workspace
 from microwright.physics.catalogue import solver_for, solver_from_spec
+from microwright.physics.property import Solution
 from microwright.structures.random_fields import filtered_noise
+from microwright.structures.statistics import phase_fraction
 from microwright.training.settings import VaeRegressionTraining
 
 SIX = ("C11", "C22", "C33", "C44", "C55", "C66")
@@ -233,3 +236,40 @@ def test_the_shipped_model_of_volumes_predicts_and_proposes() -> None:
     assert method.forward(proposals.structures)[0].flatten().tolist() == pytest.approx([40.0] * 2, rel=0.1)
     size = sum(path.stat().st_size for path in (SHIPPED / "vae-regression-c11").iterdir())
     assert size <= 10 * 2**20
+
+
+def test_own_volumes_are_labelled_by_the_solver_and_made_once(tmp_path: Path, six: VaeRegression) -> None:
+    solver = solver_from_spec(six.card.solver)
+    targets = middle(six).float()[None]
+    path = tmp_path / "own" / "volumes.safetensors"
+    structures, values = own_volumes(six, solver, targets, 6, 0, path)
+    assert structures.shape == (6, *GRID)
+    assert torch.allclose(values, solver.solve(structures.float()).values.float(), rtol=1e-6)
+    # the file is read, whatever else is asked for
+    again, _ = own_volumes(six, solver, targets, 2, 1, path)
+    assert torch.equal(again, structures)
+
+
+def test_own_volumes_are_cut_near_the_decoder_s_share(tmp_path: Path, six: VaeRegression) -> None:
+    class Share:
+        """Phase fractions, six times."""
+
+        def solve(self, structures: torch.Tensor) -> Solution:
+            return Solution.exact(phase_fraction(structures)[:, None].expand(-1, 6))
+
+    structures, _ = own_volumes(six, Share(), middle(six).float()[None], 40, 0, tmp_path / "own.safetensors")  # type: ignore[arg-type]
+    decoded = phase_fraction(six.structures(six.component_means(middle(six))))
+    share = phase_fraction(structures[::2].float())  # of component means
+    assert share.min() >= decoded.min() - FARTHEST - 1e-3 and share.max() <= decoded.max() + FARTHEST + 1e-3
+    assert share.std() > 0.2 * FARTHEST
+
+
+def test_a_second_training_learns_own_volumes_and_keeps_what_infers(tmp_path: Path, volumes: LabelledSet) -> None:
+    once, twice = (tmp_path / name for name in ("once", "twice"))
+    train_method("vae-regression", recipe(own_volumes=0), workspace(once), volumes)
+    train_method("vae-regression", recipe(own_volumes=8, second_training=short(2)), workspace(twice), volumes)
+    first, second = (load_method(folder).networks.state_dict() for folder in (once, twice))  # type: ignore[attr-defined]
+    same = {name for name in first if torch.equal(first[name], second[name])}
+    kept = {name for name in first if name.startswith(("decoder.", "generator.", "property_"))}
+    assert same == kept
+    assert load_method(twice).card.training["own_volumes"] == 8

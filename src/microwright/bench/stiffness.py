@@ -2,7 +2,8 @@
 
 Two labelled sets of filtered noise: the *family*, all filters alike, for forward prediction and for targets of all six
 entries; and the *morphologies*, fibres along the first axis and sheets normal to it, whose ranges of C11 overlap, for
-inference of C11. Whatever takes long is kept in a folder, so that a run that was stopped continues.
+inference of C11. What infers volumes has a second training, on volumes that the first one's model inferred. Whatever
+takes long is kept in a folder, so that a run that was stopped continues.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microwright.bench.forward.data import ForwardData, forward_data
+from microwright.bench.forward.data import ForwardData, Part, forward_data
+from microwright.bench.forward.settings import RegOnlyTraining
 from microwright.bench.published import STIFFNESS_ENTRIES
 from microwright.bench.stiffness_scales import StiffnessScale
 from microwright.data.labelling import label, open_set
 from microwright.data.sources import FilteredNoiseSource
 from microwright.data.store import LabelledSet
+from microwright.methods.own_volumes import own_volumes
 from microwright.methods.vae_regression import VaeRegression, method_of
 from microwright.methods.workspace import Workspace
 from microwright.physics.elasticity import CgNumerics, ElasticPhases, ElasticSolver
@@ -98,9 +101,39 @@ class StiffnessBench:
         return self._vae_regression(name, self.forward_data(case, seed), case, components, training, seed)
 
     def morphology_model(self, components: int, seed: int) -> VaeRegression:
-        """Trained on the two morphologies, for C11."""
-        name, data = f"morphologies-{components}-seed-{seed}", self.morphology_data(seed)
-        return self._vae_regression(name, data, "C11", components, self.scale.morphology_training, seed)
+        """Trained on the two morphologies, for C11, and again with volumes of its own."""
+        name, training = f"morphologies-{components}-seed-{seed}", self.scale.morphology_training
+        data = self.morphology_data(seed)
+        first = self._vae_regression(name, data, "C11", components, training, seed)
+        return self._trained_again(first, name, data, "C11", seed)
+
+    def six_model(self, components: int, seed: int) -> VaeRegression:
+        """Trained on the family, for all six entries, and again with volumes of its own."""
+        first, name = self.vae_regression("six", components, seed), f"six-{components}-seed-{seed}"
+        return self._trained_again(first, name, self.forward_data("six", seed), "six", seed)
+
+    def _trained_again(self, first: VaeRegression, name: str, data: ForwardData, case: str, seed: int) -> VaeRegression:
+        """The second training of ``first``: besides ``data``, volumes that it inferred."""
+        from microwright.representations.vae_regression_training import train_on_proposals
+
+        both, name = _joined(data, self._own(first, name, data, case, seed)), f"{name}-again"
+
+        def fit() -> dict[str, float]:
+            known, held_out = both.train, (both.validation.structures, both.validation.values)
+            options, training = self._workspace.trainer(name), self.scale.second_training
+            arrays = known.structures, known.values
+            return train_on_proposals(first.networks, *arrays, training, options, seed, validation=held_out)
+
+        self._kept(name, first.networks, fit)
+        return first
+
+    def _own(self, method: VaeRegression, name: str, data: ForwardData, case: str, seed: int) -> ForwardData:
+        """Volumes that ``method`` infers for properties of its training volumes, solved."""
+        path = self.folder / "own" / f"{name}.safetensors"
+        if not path.exists():
+            self.report(f"{name}: volumes of its own")
+        asked = data.train.values, self.scale.own_volumes, seed
+        return forward_data(*own_volumes(method, self.solver(case), *asked, path), seed)
 
     def _vae_regression(
         self,
@@ -142,11 +175,21 @@ class StiffnessBench:
 
     def reg_only(self, case: str, seed: int) -> Any:
         """The Reg-only network, trained on the family."""
+        training = {"C11": self.scale.reg_only, "six": self.scale.six_reg_only}[case]
+        return self._reg_only(f"reg-only-{case}-seed-{seed}", self.forward_data(case, seed), case, training, seed)
+
+    def judge(self, seed: int) -> Any:
+        """The Reg-only network, trained on what the mixture's second training learns of C11."""
+        components, data = 2, self.morphology_data(seed)
+        name = f"morphologies-{components}-seed-{seed}"
+        first = self._vae_regression(name, data, "C11", components, self.scale.morphology_training, seed)
+        both = _joined(data, self._own(first, name, data, "C11", seed))
+        return self._reg_only(f"judge-seed-{seed}", both, "C11", self.scale.reg_only, seed)
+
+    def _reg_only(self, name: str, data: ForwardData, case: str, training: RegOnlyTraining, seed: int) -> Any:
         from microwright.bench.forward.reg_only import RegOnlyNetwork, train_reg_only
 
-        name, data = f"reg-only-{case}-seed-{seed}", self.forward_data(case, seed)
         network = seeded(seed, lambda: RegOnlyNetwork(self._shape(case, 1)))
-        training = {"C11": self.scale.reg_only, "six": self.scale.six_reg_only}[case]
 
         def fit() -> dict[str, float]:
             options = self._workspace.trainer(name)
@@ -182,6 +225,16 @@ class StiffnessBench:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(rows))
         return json.loads(path.read_text())
+
+
+def _joined(data: ForwardData, own: ForwardData) -> ForwardData:
+    """Training and validation parts of both; the test part stays the first one's."""
+    return ForwardData(_both(data.train, own.train), _both(data.validation, own.validation), data.test)
+
+
+def _both(one: Part, other: Part) -> Part:
+    structures = torch.cat([one.structures, other.structures.to(one.structures)])
+    return Part(structures, torch.cat([one.values, other.values]))
 
 
 def _split(known: LabelledSet, names: tuple[str, ...], seed: int) -> ForwardData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 from microwright.bench.stiffness import StiffnessBench
 from microwright.bench.stiffness_annealing import SEARCHES
 from microwright.bench.stiffness_forward import COMPONENTS, encoded
-from microwright.bench.stiffness_inverse import PRIORS, inferred, vector_targets
+from microwright.bench.stiffness_inverse import CUTS, PRIORS, inferred, vector_targets
 from microwright.methods.vae_regression import VaeRegression
 
 Row = dict[str, Any]
@@ -85,7 +86,7 @@ def draw_inferred(path: Path, bench: StiffnessBench, seed: int) -> None:
 def _column(bench: StiffnessBench, target: float, seed: int) -> list[Tensor]:
     shown = _originals(bench, target)
     for components in PRIORS.values():
-        shown += list(inferred(bench.morphology_model(components, seed), torch.tensor([target])))
+        shown += list(inferred(bench.morphology_model(components, seed), torch.tensor([target]), "regressor"))
     return shown
 
 
@@ -101,9 +102,13 @@ def _originals(bench: StiffnessBench, target: float) -> list[Tensor]:
 def draw_six(path: Path, bench: StiffnessBench) -> None:
     """Figures 10 and 11: test volumes and what was inferred from their six entries."""
     seed = bench.scale.six_seeds[0]
-    models: list[VaeRegression] = [bench.vae_regression("six", count, seed) for count in PRIORS.values()]
+    models: list[VaeRegression] = [bench.six_model(count, seed) for count in PRIORS.values()]
+
+    def made(target: Tensor) -> list[Tensor]:
+        return [item for model in models for item in inferred(model, target, "regressor")]
+
     columns = [
-        (f"target {number + 1}", [volume.float(), *(item for model in models for item in inferred(model, target))])
+        (f"target {number + 1}", [volume.float(), *made(target)])
         for number, (target, volume) in enumerate(zip(*vector_targets(bench, seed), strict=True))
     ]
     _volumes(path, columns, ("original", "one Gaussian", "component 1", "component 2"))
@@ -140,20 +145,24 @@ def draw_cube(axes: Axes, volume: Float[np.ndarray, "x y z"]) -> None:
 
 
 def draw_errors(path: Path, rows: Sequence[Row]) -> None:
-    """Figure 3b: achieved against target, and the error, for every component that counts."""
+    """Figure 3b: achieved against target, and the error, for every component that counts, by both cuts."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     targets = sorted({row["target"] for row in rows})
     left.plot(targets, targets, color="0.6", linewidth=0.8)
-    for prior, marker in zip(PRIORS, ("s", "o"), strict=True):
-        own = [row for row in rows if row["prior"] == prior and row["likely"]]
-        left.plot([row["target"] for row in own], [row["achieved"] for row in own], marker, label=prior, alpha=0.7)
+    for (prior, marker), (cut, line) in itertools.product(
+        zip(PRIORS, "so", strict=True), zip(CUTS, (":", "-"), strict=True)
+    ):
+        own = [row for row in rows if (row["prior"], row["cut"]) == (prior, cut) and row["likely"]]
         means = [statistics.mean(row["error_percent"] for row in own if row["target"] == value) for value in targets]
-        right.plot(targets, means, f"{marker}-", label=prior)
-    right.axhline(16, color="0.6", linewidth=0.8, linestyle=":")
-    left.set(xlabel="target C11, GPa", ylabel="achieved, GPa")
+        right.plot(targets, means, f"{marker}{line}", label=f"{prior}, cut by the {cut}")
+        if cut == "regressor":
+            left.plot([row["target"] for row in own], [row["achieved"] for row in own], marker, label=prior, alpha=0.7)
+    right.axhline(16, color="0.6", linewidth=0.8)
+    left.set(xlabel="target C11, GPa", ylabel="achieved, GPa (cut by the regressor)")
     right.set(xlabel="target C11, GPa", ylabel="mean error, %", ylim=(0, None))
-    left.legend(fontsize=8)
+    for axes in (left, right):
+        axes.legend(fontsize=7)
     figure.savefig(path, dpi=DPI)
 
 
@@ -161,13 +170,13 @@ def draw_annealing(path: Path, rows: Sequence[Row]) -> None:
     """Figure 4c: error, as the solver has it, against iterations and time; the best start of each target."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for objective, start in SEARCHES:
-        own = [row for row in rows if (row["objective"], row["start"]) == (objective, start) and row["chosen"]]
+    for kind in SEARCHES:
+        own = [row for row in rows if (row["objective"], row["start"], row["cut"]) == kind and row["chosen"]]
         steps = sorted({row["iterations"] for row in own})
         parts = [[row for row in own if row["iterations"] == step] for step in steps]
         errors = [statistics.mean(row["error_percent"] for row in part) for part in parts]
         seconds = [statistics.mean(row["seconds"] for row in part) for part in parts]
-        left.plot([max(step, 0.7) for step in steps], errors, "o-", label=f"{start} starts, {objective}", markersize=4)
+        left.plot([max(step, 0.7) for step in steps], errors, "o-", label=_search_title(*kind), markersize=4)
         right.plot(seconds, errors, "o-", markersize=4)
     for axes, label in ((left, "iterations (0 drawn at 0.7)"), (right, "seconds")):
         axes.axhline(10, color="0.6", linewidth=0.8, linestyle=":")
@@ -175,3 +184,7 @@ def draw_annealing(path: Path, rows: Sequence[Row]) -> None:
     left.set_ylabel("mean error of C11, %")
     left.legend(fontsize=7)
     figure.savefig(path, dpi=DPI)
+
+
+def _search_title(objective: str, start: str, cut: str) -> str:
+    return f"{start} starts, {objective}, cut by the {cut}"

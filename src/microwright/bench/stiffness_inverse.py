@@ -1,8 +1,9 @@
 """Inference of volumes from C11: figures 3 and 8 and Table 6, one Gaussian against a mixture as prior.
 
 Networks that learnt the two morphologies, whose ranges of C11 overlap, are asked for six values of C11. The mean of
-each component of p(z | c) is decoded and cut at the phase fraction that the decoder predicts; the solver says what was
-achieved. A component counts where the prior gives it at least ``LIKELY`` of the probability.
+each component of p(z | c) is decoded and cut at the phase fraction that the decoder's probabilities say, or at the one
+with which q(c | x) sees the target met; the solver says what was achieved. A component counts where the prior gives it
+at least ``LIKELY`` of the probability.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from microwright.structures.statistics import autocovariance, phase_fraction
 PRIORS = {"unimodal": 1, "mixture": 2}
 #: components of less probability are not what the model proposes
 LIKELY = 0.05
+#: who predicts the phase fraction that a decoded volume is cut at
+CUTS = ("decoder", "regressor")
 FIBRES, SHEETS = "fibres", "sheets"
 
 
@@ -51,12 +54,19 @@ def _rows(bench: StiffnessBench, prior: str, seed: int) -> list[dict[str, Any]]:
 def inferred_rows(
     bench: StiffnessBench, method: VaeRegression, target: Float[Tensor, "p"], case: str
 ) -> list[dict[str, Any]]:
-    """One row for each component of the prior: its weight, and what the structure of its mean achieves."""
-    structures = inferred(method, target)
+    """One row for each cut and component of the prior: its weight, and what the structure of its mean achieves."""
+    return [row for cut in CUTS for row in _cut_rows(bench, method, target, case, cut)]
+
+
+def _cut_rows(
+    bench: StiffnessBench, method: VaeRegression, target: Float[Tensor, "p"], case: str, cut: str
+) -> list[dict[str, Any]]:
+    structures = inferred(method, target, cut)
     solved = bench.solver(case).solve(structures)
     weights, fractions = method.component_weights(target), phase_fraction(structures)
     return [
         {
+            "cut": cut,
             "component": k,
             "weight": float(weights[k]),
             "likely": bool(weights[k] >= LIKELY),
@@ -68,9 +78,16 @@ def inferred_rows(
     ]
 
 
-def inferred(method: VaeRegression, target: Float[Tensor, "p"]) -> Float[Tensor, "k x y z"]:
-    """Structures of the component means."""
-    return method.structures(method.component_means(target))
+def inferred(method: VaeRegression, target: Float[Tensor, "p"], cut: str) -> Float[Tensor, "k x y z"]:
+    """Structures of the component means, cut as one of ``CUTS``."""
+    return decoded(method, target, method.component_means(target), cut)
+
+
+def decoded(
+    method: VaeRegression, target: Float[Tensor, "p"], latents: Float[Tensor, "n m"], cut: str
+) -> Float[Tensor, "n x y z"]:
+    """Structures of ``latents``, cut as one of ``CUTS``."""
+    return method.structures_for(target, latents) if cut == "regressor" else method.structures(latents)
 
 
 def morphology(structures: Float[Tensor, "n x y z"]) -> list[str]:
@@ -101,7 +118,7 @@ def six_rows(bench: StiffnessBench) -> list[dict[str, Any]]:
 
 
 def _six_rows(bench: StiffnessBench, prior: str, seed: int) -> list[dict[str, Any]]:
-    method = bench.vae_regression("six", PRIORS[prior], seed)
+    method = bench.six_model(PRIORS[prior], seed)
     rows = []
     for number, target in enumerate(vector_targets(bench, seed)[0]):
         for row in inferred_rows(bench, method, target, "six"):

@@ -27,6 +27,8 @@ class StiffnessScale:
         training: of VAE-Regression on the family, for C11.
         six_training: the same for all six entries.
         morphology_training: of VAE-Regression on the two morphologies.
+        own_volumes: that a model infers, and that its second training learns besides.
+        second_training: of a model that infers.
         plain_epochs: of the VAE that does not know the property.
         reg_only: training of the Reg-only network for C11.
         six_reg_only: the same for all six entries.
@@ -52,6 +54,10 @@ class StiffnessScale:
     training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     six_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     morphology_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
+    own_volumes: int = 1280
+    second_training: VaeRegressionTraining = field(
+        default_factory=lambda: VaeRegressionTraining(epochs=8, final_rate=0.05, divergence=0.15)
+    )
     plain_epochs: int = 200
     reg_only: RegOnlyTraining = field(default_factory=RegOnlyTraining)
     six_reg_only: RegOnlyTraining = field(default_factory=RegOnlyTraining)
@@ -81,6 +87,7 @@ _CPU = StiffnessScale(
     plain_epochs=12,
     reg_only=RegOnlyTraining(epochs=40, final_rate=0.05),
     six_reg_only=RegOnlyTraining(epochs=12, final_rate=0.05),
+    inverse_seeds=(0, 1, 2),
 )
 _PAPER = StiffnessScale(
     "paper",
@@ -106,6 +113,8 @@ _SMOKE = StiffnessScale(
     training=VaeRegressionTraining(epochs=2),
     six_training=VaeRegressionTraining(epochs=2),
     morphology_training=VaeRegressionTraining(epochs=2),
+    own_volumes=8,
+    second_training=VaeRegressionTraining(epochs=1),
     plain_epochs=1,
     reg_only=RegOnlyTraining(epochs=2),
     six_reg_only=RegOnlyTraining(epochs=2),

@@ -45,6 +45,8 @@ class VolumeRecipe:
         style: reconstruction loss: two-point, random or vgg19.
         style_weights: safetensors file of VGG-19's weights; None for the other two.
         training: settings of the training.
+        own_volumes: that the trained model infers, and that a second training learns besides; 0 leaves that out.
+        second_training: settings of it.
         temperature: factor on the prior's σ when latents are drawn.
     """
 
@@ -60,6 +62,8 @@ class VolumeRecipe:
     style: str = "two-point"
     style_weights: Path | None = None
     training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
+    own_volumes: int = 0
+    second_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     temperature: float = 1.0
 
     @property
@@ -125,20 +129,23 @@ class Recipe:
 
 
 _DATA_2 = Recipe("data-2", size=64)
+_LIGHT_TRAINING = VaeRegressionTraining(
+    epochs=24,
+    steps_per_epoch=200,
+    scale_steps=100,
+    learning_rate=1e-3,
+    final_rate=0.05,
+    divergence=0.03,
+    validation=0.05,
+)
 # what one core trains in minutes: a third of the volumes, a sixteenth of the weights, an eighth of the voxels
 _LIGHT_VOLUMES = VolumeRecipe(
     samples=64 * 50,
     width=0.25,
     coarsening=2,
-    training=VaeRegressionTraining(
-        epochs=10,
-        steps_per_epoch=200,
-        scale_steps=100,
-        learning_rate=1e-3,
-        final_rate=0.1,
-        divergence=0.05,
-        validation=0.05,
-    ),
+    training=_LIGHT_TRAINING,
+    own_volumes=768,
+    second_training=replace(_LIGHT_TRAINING, epochs=8, learning_rate=5e-4),
 )
 RECIPES = {
     # as in the paper, one fully convolutional generator makes both sizes
@@ -164,6 +171,8 @@ RECIPES = {
             filter_scale=0.25,
             width=0.125,
             training=VaeRegressionTraining(epochs=4, steps_per_epoch=10, scale_steps=5),
+            own_volumes=8,
+            second_training=VaeRegressionTraining(epochs=1, steps_per_epoch=5, scale_steps=5),
         ),
     ),
 }

@@ -5,7 +5,8 @@ Encoder, decoder, regressor and conditional prior are trained together on labell
 - forward: q(c|x) gives mean and variance of the properties of a structure;
 - inverse: latents come from p(z|c), drawn or the components' means, are decoded to a probability of the hard phase at
   each voxel, and cut so that the hard phase takes the share that the decoder's mean probability says. A proposal is a
-  draw that is cut at the share with which the same model's q(c|x) sees the target met.
+  draw that is cut at the share with which the same model's q(c|x) sees the target met. So that it sees well, a second
+  training can follow on volumes of the model's own.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from microwright.inverters.multimodal_prior import component_gaussians
 from microwright.inverters.sampling import draw, tempered
 from microwright.methods.base import Method, Proposals
 from microwright.methods.card import ModelCard, PartCard, property_cards
-from microwright.methods.recipes import Recipe
-from microwright.methods.volumes import volumes_for
+from microwright.methods.own_volumes import own_volumes
+from microwright.methods.recipes import Recipe, VolumeRecipe
+from microwright.methods.volumes import VolumeSet, volumes_for
 from microwright.methods.workspace import Workspace
+from microwright.physics.catalogue import solver_from_spec
 from microwright.physics.property import Property
 from microwright.representations.style import style_named
 from microwright.representations.vae_regression import VaeRegressionNetworks, VaeRegressionShape, predictions
@@ -207,6 +210,8 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
         return train_vae_regression(networks, *arrays, settings.training, options, workspace.seed, style=style)
 
     metrics = workspace.kept("networks", networks, fit)
+    if settings.own_volumes:
+        metrics |= _trained_again(settings, workspace, networks, known)
     training = {
         "recipe": recipe.name,
         "seed": workspace.seed,
@@ -215,12 +220,40 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
         "samples": len(known.structures),
         "settings": asdict(settings.training),
         "style": settings.style,
+        "own_volumes": settings.own_volumes,
     }
-    method = method_of(
-        networks, known.properties, known.values, known.solver, training, metrics, recipe.volumes.temperature
-    )
+    method = _method_of(networks, known, training, metrics, settings.temperature)
     method.save(workspace.model)
     return method
+
+
+def _method_of(
+    networks: VaeRegressionNetworks,
+    known: VolumeSet,
+    training: dict[str, Any],
+    metrics: dict[str, float],
+    temperature: float,
+) -> VaeRegression:
+    return method_of(networks, known.properties, known.values, known.solver, training, metrics, temperature)
+
+
+def _trained_again(
+    settings: VolumeRecipe, workspace: Workspace, networks: VaeRegressionNetworks, known: VolumeSet
+) -> dict[str, float]:
+    """The second training of ``networks``: besides the set, volumes of their own."""
+    first = _method_of(networks, known, {}, {}, settings.temperature)
+    solver, path = solver_from_spec(known.solver), workspace.folder / "own.safetensors"
+    values = known.values.float()
+    own = own_volumes(first, solver, values, settings.own_volumes, workspace.seed, path)
+    both = torch.cat([known.structures, own[0]]), torch.cat([values, own[1]])
+
+    def fit() -> dict[str, float]:
+        from microwright.representations.vae_regression_training import train_on_proposals
+
+        options, style = workspace.trainer(f"{NAME}-again"), style_named(settings.style, settings.style_weights)
+        return train_on_proposals(networks, *both, settings.second_training, options, workspace.seed, style=style)
+
+    return {f"again_{name}": value for name, value in workspace.kept("networks-again", networks, fit).items()}
 
 
 def build(card: ModelCard) -> VaeRegression:

@@ -146,15 +146,61 @@ def train_vae_regression(
         InputError: fewer than two volumes, or volumes of another grid.
     """
     _check(networks, structures, properties)
-    known, held_out = (structures, properties.float()), validation
-    if held_out is None:
-        known, held_out = _held_out(*known, training.validation, seed)
-    structures, properties = _seen(networks, known[0]), known[1]
-    held_out = _seen(networks, held_out[0]), held_out[1].float()
-    networks.standardise_by(properties)
-    steps = training.steps_per_epoch or max(1, len(structures) // training.batch)
-    batches = StepBatches((structures, properties), training.batch, steps, seed)
-    module = _VaeRegressionModule(networks, style or TwoPointStyle(), training, steps, seed)
+    known, held_out = _parts(structures, properties, validation, training, seed)
+    networks.standardise_by(known[1])
+    return _trained(networks, known, held_out, training, options, seed, style or TwoPointStyle())
+
+
+def train_on_proposals(
+    networks: VaeRegressionNetworks,
+    structures: Shaped[Tensor, "n x y z"],
+    properties: Float[Tensor, "n p"],
+    training: VaeRegressionTraining,
+    options: TrainerOptions,
+    seed: int,
+    validation: tuple[Shaped[Tensor, "v x y z"], Float[Tensor, "v p"]] | None = None,
+    style: StyleLoss | None = None,
+) -> dict[str, float]:
+    """A second training of trained ``networks``, on volumes of the first one and labelled ones that they decoded.
+
+    Encoder and regressor learn what decoded volumes are like. Decoder and prior stay as they are, and so do the units
+    of c: the volumes that the model infers do not change, what it says of them does. Arguments and what is returned are
+    those of ``train_vae_regression``.
+    """
+    _check(networks, structures, properties)
+    known, held_out = _parts(structures, properties, validation, training, seed)
+    kept = [networks.decoder, networks.generator]
+    for part in kept:
+        part.requires_grad_(False)
+    metrics = _trained(networks, known, held_out, training, options, seed, style or TwoPointStyle())
+    for part in kept:
+        part.requires_grad_(True)
+    return metrics
+
+
+def _parts(
+    structures: Tensor, properties: Tensor, validation: Pair | None, training: VaeRegressionTraining, seed: int
+) -> tuple[Pair, Pair]:
+    """What is learnt and what decides when to stop."""
+    if validation is None:
+        return _held_out(structures, properties.float(), training.validation, seed)
+    return (structures, properties.float()), (validation[0], validation[1].float())
+
+
+def _trained(
+    networks: VaeRegressionNetworks,
+    known: Pair,
+    held_out: Pair,
+    training: VaeRegressionTraining,
+    options: TrainerOptions,
+    seed: int,
+    style: StyleLoss,
+) -> dict[str, float]:
+    """Train in place; the metrics that ``train_vae_regression`` tells."""
+    known, held_out = (_seen(networks, known[0]), known[1]), (_seen(networks, held_out[0]), held_out[1])
+    steps = training.steps_per_epoch or max(1, len(known[0]) // training.batch)
+    batches = StepBatches(known, training.batch, steps, seed)
+    module = _VaeRegressionModule(networks, style, training, steps, seed)
     parts = list(zip(*(tensor.split(training.batch) for tensor in held_out), strict=True))
     loader: DataLoader[Any] = DataLoader(parts, batch_size=None)  # type: ignore[arg-type]
     stop = EarlyStopping("validation", patience=training.patience)
