@@ -47,6 +47,7 @@ from microwright.physics.property import Solver
 from microwright.representations.base import EncodingRepresentation
 from microwright.representations.gan import GanRepresentation
 from microwright.representations.generator_source import GeneratorSource
+from microwright.training.settings import MdnTraining
 
 PROPERTY = "absorption"
 METHODS = ("gan-mdn", "vqvae-mdn", "pca-mdn", "pixel-mdn", SEARCH)
@@ -321,8 +322,7 @@ class AbsorptionBench:
             f"fields, the quantised autoencoder from {recipe.vqvae_structures} random fields and "
             f"{min(recipe.structures, recipe.labels)} reconstructions of them, with {recipe.vqvae.harmonics} harmonics "
             f"in its loss and {recipe.vqvae.steps} steps of {recipe.vqvae.batch} (the paper: 277,000 of 128).",
-            f"The network to pixels went {recipe.pixel_mdn.epochs} time through its set: a step of it takes seconds. "
-            "It had not converged.",
+            _pixel_note(recipe.pixel_mdn),
             f"The optimiser ran {len(scale.search_seeds)} seed of {recipe.search.initial} Sobol points, shared by the "
             f"targets, and {recipe.search.iterations} further solves for each target; its row is over the "
             f"{scale.count} nearest of all that it solved, and its coverage was not run.",
@@ -348,6 +348,18 @@ class AbsorptionBench:
         self.folder.mkdir(parents=True, exist_ok=True)
         where = self.folder / f"{name}.zarr"
         return label(source, self.solver, where, count, workers=self.workers, scheduler=self.scheduler)
+
+
+def _pixel_note(training: MdnTraining) -> str:
+    """How far the network to pixels was trained."""
+    passes = "once" if training.epochs == 1 else f"at most {training.epochs} times"
+    said = f"The network to pixels went {passes} through its set: a step of it takes seconds."
+    if training.epochs > training.patience:
+        return said
+    return (
+        f"{said} Its training is over when the validation loss has not fallen for {training.patience} passes, and was "
+        "stopped long before."
+    )
 
 
 def _sizes(scale: Scale) -> dict[str, int]:
