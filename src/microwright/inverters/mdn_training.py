@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning
 import torch
 from jaxtyping import Float
 from lightning.pytorch.callbacks import EarlyStopping
@@ -13,17 +12,17 @@ from torch.utils.data import DataLoader
 
 from microwright.inverters.mdn import MixtureDensityNetwork
 from microwright.training import StepBatches, TrainerOptions
+from microwright.training.best import BestWeights
 from microwright.training.fit import fit
 from microwright.training.settings import MdnTraining
 
 
-class _MdnModule(lightning.LightningModule):
+class _MdnModule(BestWeights):
+    network: MixtureDensityNetwork
+
     def __init__(self, network: MixtureDensityNetwork, learning_rate: float) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         self.learning_rate = learning_rate
-        self.best: dict[str, Tensor] = {}
-        self.best_loss = float("inf")
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         properties, latents = batch
@@ -33,19 +32,6 @@ class _MdnModule(lightning.LightningModule):
         properties, latents = batch
         loss = -self.network(properties).log_prob(latents).mean()
         self.log("validation", loss, prog_bar=True, batch_size=len(latents))
-
-    def on_validation_epoch_end(self) -> None:
-        loss = float(self.trainer.callback_metrics["validation"])
-        if loss < self.best_loss:
-            self.best_loss = loss
-            self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["best"] = {"loss": self.best_loss, "weights": self.best}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.best_loss = checkpoint["best"]["loss"]
-        self.best = checkpoint["best"]["weights"]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning
 import torch
 from jaxtyping import Float, Shaped
 from lightning.pytorch.callbacks import EarlyStopping
@@ -30,6 +29,7 @@ from microwright.inverters.multimodal_prior import mixture_divergence
 from microwright.representations.style import StyleLoss, TwoPointStyle
 from microwright.representations.vae_regression import VaeRegressionNetworks, predictions
 from microwright.training import StepBatches, TrainerOptions, step_generator
+from microwright.training.best import BestWeights
 from microwright.training.fit import fit
 from microwright.training.settings import VaeRegressionTraining
 
@@ -41,23 +41,21 @@ BETAS = (0.75, 0.999)
 SMALLEST_SCALE = 1e-12
 
 
-class _VaeRegressionModule(lightning.LightningModule):
+class _VaeRegressionModule(BestWeights):
     """Loss (4), with the scales of its terms and the best weights so far."""
 
+    network: VaeRegressionNetworks
     totals: Tensor
     measured: Tensor
 
     def __init__(
         self, networks: VaeRegressionNetworks, style: StyleLoss, settings: VaeRegressionTraining, steps: int, seed: int
     ) -> None:
-        super().__init__()
-        self.networks = networks
+        super().__init__(networks)
         self.style = style
         self.settings = settings
         self.steps = steps
         self.seed = seed
-        self.best: dict[str, Tensor] = {}
-        self.best_loss = float("inf")
         self.register_buffer("totals", torch.zeros(3))
         self.register_buffer("measured", torch.zeros(()))
 
@@ -75,11 +73,11 @@ class _VaeRegressionModule(lightning.LightningModule):
 
     def _terms(self, structures: Tensor, properties: Tensor, generator: torch.Generator) -> Float[Tensor, "terms"]:
         """Regression, style and divergence, means over the batch, as they come."""
-        q_z, q_c = self.networks.posteriors(structures)
+        q_z, q_c = self.network.posteriors(structures)
         latents, drawn = (q.sample(torch.randn(q.mean.shape, generator=generator).to(q.mean)) for q in (q_z, q_c))
-        divergence = mixture_divergence(q_z.mean, q_z.log_variance, self.networks.prior(drawn))
-        regression = q_c.negative_log_likelihood(self.networks.normalised(properties))
-        style = self.style(structures, self.networks.decoder(latents))
+        divergence = mixture_divergence(q_z.mean, q_z.log_variance, self.network.prior(drawn))
+        regression = q_c.negative_log_likelihood(self.network.normalised(properties))
+        style = self.style(structures, self.network.decoder(latents))
         return torch.stack([regression.mean(), style.mean(), divergence.mean()])
 
     def _loss(self, terms: Tensor, divergence: float = 1.0) -> Tensor:
@@ -97,22 +95,9 @@ class _VaeRegressionModule(lightning.LightningModule):
         named = dict(zip(("regression", "style", "divergence"), terms, strict=True))
         self.log_dict({"validation": self._loss(terms), **named}, prog_bar=True, batch_size=len(structures))
 
-    def on_validation_epoch_end(self) -> None:
-        loss = float(self.trainer.callback_metrics["validation"])
-        if loss < self.best_loss:
-            self.best_loss = loss
-            self.best = {name: value.detach().clone() for name, value in self.networks.state_dict().items()}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["best"] = {"loss": self.best_loss, "weights": self.best}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.best_loss = checkpoint["best"]["loss"]
-        self.best = checkpoint["best"]["weights"]
-
     def configure_optimizers(self) -> Any:
         settings = self.settings
-        adam = torch.optim.Adam(self.networks.parameters(), lr=settings.learning_rate, betas=BETAS)
+        adam = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, betas=BETAS)
         return [adam], [torch.optim.lr_scheduler.ExponentialLR(adam, settings.final_rate ** (1 / settings.epochs))]
 
 

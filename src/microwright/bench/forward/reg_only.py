@@ -11,7 +11,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import lightning
 import torch
 from jaxtyping import Float
 from lightning.pytorch.callbacks import EarlyStopping
@@ -24,6 +23,7 @@ from microwright.bench.forward.settings import RegOnlyTraining
 from microwright.representations.vae_regression import BRANCH, COMMON, VaeRegressionShape
 from microwright.representations.vae_regression_training import moved
 from microwright.training import StepBatches, TrainerOptions, step_generator
+from microwright.training.best import BestWeights
 from microwright.training.fit import fit
 
 
@@ -69,15 +69,14 @@ class RegOnlyNetwork(nn.Module):
         self.property_std.copy_(values.std(0).clamp_min(1e-12))
 
 
-class _RegOnlyModule(lightning.LightningModule):
+class _RegOnlyModule(BestWeights):
+    network: RegOnlyNetwork
+
     def __init__(self, network: RegOnlyNetwork, settings: RegOnlyTraining, steps: int, seed: int) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         self.settings = settings
         self.steps = steps
         self.seed = seed
-        self.best: dict[str, Tensor] = {}
-        self.best_loss = float("inf")
 
     def _squared_error(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         structures, values = batch
@@ -95,19 +94,6 @@ class _RegOnlyModule(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         self.log("validation", self._squared_error(batch), prog_bar=True, batch_size=len(batch[0]))
-
-    def on_validation_epoch_end(self) -> None:
-        loss = float(self.trainer.callback_metrics["validation"])
-        if loss < self.best_loss:
-            self.best_loss = loss
-            self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["best"] = {"loss": self.best_loss, "weights": self.best}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.best_loss = checkpoint["best"]["loss"]
-        self.best = checkpoint["best"]["weights"]
 
     def configure_optimizers(self) -> Any:
         settings = self.settings
