@@ -162,7 +162,8 @@ METRICS_TEXT = f"""Coverage is the share of the targets 0.30, 0.31, …, 0.80 th
 {MET_PERCENT:g} %; diversity the mean two-point-correlation distance between designs of one target; novelty their mean
 distance to the nearest training structure (both beside those of fresh random fields). The last columns count how often
 the credible intervals of the inverter hold the latent of a structure that no training saw: a calibrated inverter has
-the interval's own level."""
+the interval's own level. A dash stands for what was not measured: seconds of a training that was given, or that an
+earlier run had begun."""
 
 
 def _there(page: Path, data: str, name: str) -> bool:
