@@ -2,16 +2,16 @@ r"""Improve: designs for a target from few calls of a simulator that has no grad
 
 Each round
 
-1. *learns* a surrogate from every call so far (and from labels that were there before);
-2. *proposes*, by turns, the new structure that the ensemble holds nearest to the target on the average, and the one
-   that a single member does (ensemble sampling, a form of Thompson's; Lu & Van Roy, Advances in Neural Information
-   Processing Systems 30 (2017)): where the members agree that is near the target, where they disagree it is uncertain
-   and teaches most. One call each;
-3. *refines* the best calls that have not met the target, one of each morphology, a few steps: the simulator says what
-   is true of each structure, the surrogate's gradient which pixels to flip next
-   (`microwright.physics.surrogate.guided`), and a step that did not pay is taken back.
+1. *learns*: a small convolutional ensemble from every call so far and from labels that were there before (again when a
+   quarter more is known), and a Gaussian process on what it leaves, which knows how kin compare
+   (`microwright.improve.posterior`);
+2. *varies*: new structures of the pool, level-set moves of the best structures, paths between kin on either side of the
+   target, and, from designs that have met it, moves far enough to be other designs (`microwright.improve.moves`);
+3. *calls* the simulator for the variation x of the least expected squared misfit E[m(y(x))²], y(x) Gaussian: for a
+   single wanted value t that is (E y − t)² + Var y, so that a first call is spent where the target is likely, the next
+   along the secant, and the last between two structures that differ in a few pixels.
 
-Every call is kept (`microwright.improve.recording`), counts once, and teaches the next surrogate. The same call of
+Every call is kept (`microwright.improve.recording`), counts once, and teaches the next round. The same call of
 ``improve`` after a kill takes the same turns on the answers that are there, and goes on.
 """
 
@@ -27,18 +27,29 @@ from torch import Tensor
 
 from microwright.data.sources import Source
 from microwright.design.diversity import NEAR, choose_distinct, pixel_distance
-from microwright.design.refinement import RefinementNumerics, goal_values, refine
+from microwright.design.refinement import goal_values
 from microwright.design.targets import PHASE_FRACTION, Target
 from microwright.errors import InputError
+from microwright.improve.moves import crossings, level_moves, recombinations
+from microwright.improve.posterior import Kinship, Posterior
 from microwright.improve.recording import BudgetSpent, Calls, RecordedSimulator
 from microwright.methods.workspace import Workspace
 from microwright.physics.property import Solution, Status
-from microwright.physics.surrogate.guided import GuidedSolver
 from microwright.physics.surrogate.settings import SurrogateTraining
 from microwright.physics.surrogate.solver import SurrogateSolver
 
-#: rounds without a new call after which a search ends
-PATIENCE = 4
+#: growth of what is known after which the ensemble learns again, and share of the pool that waits until then
+GROWTH, WAITING = 1.5, 0.25
+#: largest share of the pixels that a level-set move flips, and that kin differ in
+FAR, KIN = 0.08, 0.15
+#: kin whose moves are recombined, and kin that each structure is crossed with
+COMBINED, PARTNERS = 12, 3
+#: designs that a round starts others from
+PARENTS = 4
+#: draws of the properties that an expected misfit is the mean of
+DRAWS = 16
+#: most labels that the Gaussian process holds, and most pixels of all of them together
+HELD, HELD_PIXELS = 500, 2**24
 #: told after each round: its number, calls so far, and the designs' misfits in rising order
 Progress = Callable[[int, int, Float[np.ndarray, "designs"]], None]
 
@@ -49,27 +60,31 @@ class ImproveNumerics:
 
     Attributes:
         initial: proposals that are simulated before anything is learnt, where there are no labels to begin with.
-        proposals: new structures that a round simulates.
-        refined: structures that a round refines.
-        steps: calls that a round may spend on refining one of them.
-        pool: new structures that a round chooses its proposals from.
-        aim: misfit (relative error) at which a structure is left alone.
+        together: calls of a round; they can be made side by side, but none learns from the other.
+        pool: structures of the pool that a round chooses from.
+        bases: structures that a round varies.
+        moves: variations of each.
+        apart: share of pixels, at any translation, in which two designs differ at least.
+        aim: misfit (relative error) at which a structure is a design.
         training: of the surrogates; all calls are learnt from, none kept for calibration.
     """
 
-    initial: int = 10
-    proposals: int = 4
-    refined: int = 4
-    steps: int = 3
+    initial: int = 6
+    together: int = 1
     pool: int = 256
+    bases: int = 6
+    moves: int = 48
+    apart: float = NEAR
     aim: float = 1.5e-4
     training: SurrogateTraining = field(
         default_factory=lambda: SurrogateTraining(steps=240, batch=24, calibration=0.0, test=0.0)
     )
 
     def __post_init__(self) -> None:
-        if self.initial < 2 or min(self.proposals, self.refined, self.steps, self.pool) < 1:
-            raise InputError("improve: at least 2 initial calls; proposals, refined, steps and pool of at least 1")
+        if self.initial < 2 or min(self.together, self.pool, self.bases, self.moves) < 1:
+            raise InputError("improve: at least 2 initial calls; together, pool, bases and moves of at least 1")
+        if not NEAR <= self.apart <= 0.5:
+            raise InputError(f"improve: apart {self.apart}; give a share of the pixels from {NEAR:g} to 0.5")
         if not self.aim > 0:
             raise InputError(f"improve: aim {self.aim}; give a positive relative error, for instance 1e-4")
 
@@ -180,8 +195,11 @@ class _Search:
         self.rounds: list[int] = []
         self.drawn = 0  # proposals taken from the pool
         self.waiting = torch.zeros(0, *pool.grid)  # those that were not simulated yet
-        self.stalled = 0  # rounds without a new call, one after the other
-        self.exhausted: list[int] = []  # structures that such a round could not change
+        self.surrogate: SurrogateSolver | None = None
+        self.learnt = 0  # labels that it learnt from
+        self.stuck = False  # whether nothing new could be tried
+        first = numerics.initial if pool.length is None else min(numerics.initial, pool.length)
+        self.kinship = Kinship(pool.samples(0, first).structures)
 
     # ------------------------------------------------------------------------------------------------ the turns
 
@@ -198,25 +216,15 @@ class _Search:
         """Whether enough designs are within the aim, no call is left, or nothing new could be tried."""
         done = self.best_misfits()
         met = bool(len(done) == self.count and done[-1] <= self.numerics.aim)
-        return met or self.simulator.count >= self.simulator.budget or self.stalled > PATIENCE
+        return met or self.simulator.count >= self.simulator.budget or self.stuck
 
     def round(self) -> None:
-        """Learn, propose, refine."""
-        before = self.simulator.count
-        surrogate = self._surrogate()
-        proposed = self._proposed(surrogate)
-        if len(proposed):
-            self.simulator.solve(proposed)
-        bases = self._unfinished()
-        record = self.simulator.record()
-        # the first solve of a refinement is that of the structure as it is: known, no call
-        rounds = self.numerics.steps + 1
-        numerics = RefinementNumerics(aim=self.numerics.aim, rounds=rounds, first_guess=(1.0, 1.0))
-        if len(bases):
-            refine(record.structures[bases], self.target, GuidedSolver(self.simulator, surrogate), numerics=numerics)
-        if self.simulator.count == before:
-            self.exhausted += bases
-        self.stalled = self.stalled + 1 if self.simulator.count == before else 0
+        """Learn, vary, call."""
+        posterior = self._learnt()
+        chosen = self._chosen(posterior)
+        if chosen:
+            self.simulator.solve(torch.stack(chosen))
+        self.stuck = not chosen
         self.rounds.append(self.simulator.count)
 
     def result(self, spent: bool) -> Improved:
@@ -233,24 +241,40 @@ class _Search:
 
     # ------------------------------------------------------------------------------------------------ learning
 
-    def _surrogate(self) -> SurrogateSolver:
-        """A surrogate of all that is known; the one of an earlier run where it learnt the same."""
+    def _learnt(self) -> Posterior:
+        """What all labels say of a structure; new proposals come with a new surrogate."""
+        structures, values = self._labels()
+        surrogate = self.surrogate
+        if surrogate is None or len(values) >= GROWTH * self.learnt:
+            surrogate, self.learnt = self._surrogate(structures, values), len(values)
+        held = self._nearest(structures, values)
+        posterior = Posterior(surrogate, structures[held], values[held], self.kinship)
+        if surrogate is not self.surrogate:
+            self.surrogate = surrogate
+            pool = torch.cat([self.waiting, self._proposals(self.numerics.pool)])
+            best = self._expected(pool, posterior).argsort(stable=True)
+            self.waiting = pool[best[: max(1, round(WAITING * self.numerics.pool))]]
+        return posterior
+
+    def _nearest(self, structures: Tensor, values: Tensor) -> Tensor:
+        """Labels that the Gaussian process can hold, those nearest to the target first."""
+        misfit = self.target.misfit(self._goals(structures, values))
+        return misfit.argsort(stable=True)[: min(HELD, max(32, HELD_PIXELS // structures[0].numel()))]
+
+    def _surrogate(self, structures: Tensor, values: Tensor) -> SurrogateSolver:
+        """A surrogate of these labels; the one of an earlier run where it learnt the same."""
         from microwright.physics.surrogate.training import Examples, Origin, train_surrogate
 
-        structures, values = self._labels()
-        stage = f"surrogate-{len(self.rounds):03d}"
+        stage = f"surrogate-{len(values):05d}"
         folder = self.workspace.folder / stage
-        origin = Origin(self.simulator.properties, self.simulator.spec(), f"{len(values)} labels")
         if folder.exists():
-            kept = SurrogateSolver.load(folder)
-            if kept.card.training["data"] == origin.data:
-                return kept
+            return SurrogateSolver.load(folder)
+        origin = Origin(self.simulator.properties, self.simulator.spec(), f"{len(values)} labels")
         none = Examples(structures[:0], values[:0])
         options = self.workspace.trainer(f"{stage}.checkpoints")
         learnt = Examples(structures, values)
-        training = self.numerics.training
-        seed = self.workspace.seed + len(self.rounds)
-        return train_surrogate(folder, learnt, none, none, origin, training, options, seed)
+        seed = self.workspace.seed + len(values)
+        return train_surrogate(folder, learnt, none, none, origin, self.numerics.training, options, seed)
 
     def _labels(self) -> tuple[Tensor, Tensor]:
         """Structures and values of everything that is known."""
@@ -264,31 +288,78 @@ class _Search:
 
     # ------------------------------------------------------------------------------------------------ choosing
 
-    def _unfinished(self) -> list[int]:
-        """The best structures that missed the aim, among those that would be the designs if the search ended now."""
+    def _chosen(self, posterior: Posterior) -> list[Float[Tensor, "*grid"]]:
+        """The variations of the least expected misfit, none near a design or near one another."""
         record = self.simulator.record()
         misfit = self._misfits(record)
-        best = self._best(record, misfit, self.count + len(self.exhausted))
-        missed = [index for index in best if misfit[index] > self.numerics.aim and index not in self.exhausted]
-        return missed[: self.numerics.refined]
+        done = self._best(record, np.where(misfit <= self.numerics.aim, misfit, np.inf), self.count)
+        variations, clearance = self._variations(record, misfit, done)
+        new = [not known for known in self.simulator.knows(variations)]
+        variations, clearance = variations[new], clearance[new]
+        order = self._expected(variations, posterior).argsort(stable=True)
+        taken, chosen = record.structures[done], list[Tensor]()
+        for index in order.tolist():
+            if len(chosen) == self.numerics.together:
+                break
+            if _apart(variations[index], taken, float(clearance[index])):
+                chosen.append(variations[index])
+                taken = torch.cat([taken, variations[index][None]])
+        return chosen
 
-    def _proposed(self, surrogate: SurrogateSolver) -> Float[Tensor, "bases *grid"]:
-        """What the members hold best together, what one of them does, and so on in turn; the others wait."""
-        pool = torch.cat([self.waiting, self._proposals(self.numerics.pool)])
-        pool = pool[[not known for known in self.simulator.knows(pool)]]
-        if len(pool) == 0:
-            return pool
-        with torch.no_grad():
-            said = surrogate.members(pool)
-        misfits = [self.target.misfit(self._goals(pool, member)) for member in said.unbind(1)]
-        nearest = torch.stack(misfits).mean(0).argsort(stable=True).tolist()
-        orders = [order for misfit in misfits for order in (nearest, misfit.argsort(stable=True).tolist())]
-        chosen: list[int] = []
-        for turn in range(min(self.numerics.proposals, len(pool))):
-            order = orders[turn % len(orders)]
-            chosen.append(next(index for index in order if index not in chosen))
-        self.waiting = pool[[index for index in nearest if index not in chosen][: self.numerics.pool]]
-        return pool[chosen]
+    def _variations(
+        self, record: Calls, misfit: Float[np.ndarray, "n"], done: list[int]
+    ) -> tuple[Float[Tensor, "variations *grid"], Float[Tensor, "variations"]]:
+        """Proposals of the pool, moves of the best structures and between them, and moves away from designs.
+
+        With each the distance that it must keep from the designs: what begins at a design goes twice as far as designs
+        are apart, so that the steps that follow do not lead back.
+        """
+        random = np.random.default_rng([self.workspace.seed, len(record)])
+        known, moves = record.structures.to(torch.uint8).numpy(), self.numerics.moves
+        found: list[np.ndarray] = []
+        for index in self._bases(record, misfit, done):
+            found += level_moves(known[index], moves, (1 / known[index].size, FAR), random)
+            kin = self._kin(record, index)
+            found += recombinations(known[index], [known[i] for i in kin[:COMBINED]], moves, random)
+            for other in self._across(record, index, kin)[:PARTNERS]:
+                found += crossings(known[index], known[other], moves // 2, random)
+        near, far = len(self.waiting) + len(found), 2 * self.numerics.apart
+        for index in random.permutation(done)[:PARENTS]:
+            found += level_moves(known[index], moves, (far, max(FAR, 2 * far)), random)
+        varied = torch.from_numpy(np.stack(found)).float() if found else self.waiting[:0]
+        clearance = torch.full((len(self.waiting) + len(found),), self.numerics.apart)
+        clearance[near:] = far
+        return torch.cat([self.waiting, varied]), clearance
+
+    def _bases(self, record: Calls, misfit: Float[np.ndarray, "n"], done: list[int]) -> list[int]:
+        """The best structures that are no designs yet, and near none."""
+        bases: list[int] = []
+        for index in np.argsort(misfit, kind="stable").tolist():
+            if len(bases) == self.numerics.bases or not np.isfinite(misfit[index]):
+                break
+            if index not in done and _apart(record.structures[index], record.structures[done], self.numerics.apart):
+                bases.append(index)
+        return bases
+
+    def _kin(self, record: Calls, index: int) -> list[int]:
+        """Calls that differ from one of them in few pixels, the nearest first."""
+        changed = (record.structures != record.structures[index]).flatten(1).double().mean(1)
+        order = changed.argsort(stable=True)
+        return order[(changed[order] > 0) & (changed[order] < KIN)].tolist()
+
+    def _across(self, record: Calls, index: int, kin: list[int]) -> list[int]:
+        """Those of its kin that have a property on the other side of what is wanted."""
+        centres = torch.tensor([sum(goal.accepted) / 2 for goal in self.target.goals], dtype=torch.float64)
+        beyond = self._goals(record.structures, record.values) - centres
+        return [other for other in kin if (beyond[other] * beyond[index] < 0).any()]
+
+    def _expected(self, structures: Float[Tensor, "n *grid"], posterior: Posterior) -> Float[Tensor, "n"]:
+        """Expected squared misfit; the draws are of mean zero and variance one, so that a single value's is exact."""
+        mean, spread = posterior(structures)
+        half = torch.randn((DRAWS // 2, 1, mean.shape[1]), generator=torch.Generator().manual_seed(0)).double()
+        half = half / half.square().mean(0).sqrt()
+        drawn = torch.cat([mean + half * spread, mean - half * spread])
+        return torch.stack([self.target.misfit(self._goals(structures, values)) for values in drawn]).square().mean(0)
 
     def _proposals(self, count: int) -> Float[Tensor, "n *grid"]:
         """The next structures of the pool; fewer, or none, where it ends."""
@@ -307,7 +378,7 @@ class _Search:
     def _best(self, calls: Calls, misfit: Float[np.ndarray, "n"], count: int) -> list[int]:
         """The best structures, no two of them near-duplicates."""
         order = [index for index in np.argsort(misfit, kind="stable").tolist() if np.isfinite(misfit[index])]
-        return choose_distinct(calls.structures, order, count)
+        return choose_distinct(calls.structures, order, count, self.numerics.apart)
 
     def _misfits(self, calls: Calls) -> Float[np.ndarray, "n"]:
         """Misfit of every call; infinite where the simulator failed."""
@@ -317,6 +388,14 @@ class _Search:
     def _goals(self, structures: Tensor, values: Tensor) -> Float[Tensor, "n goals"]:
         """The goals' properties; the phase fraction is counted."""
         return goal_values(structures, Solution.exact(values), self.columns)
+
+
+def _apart(structure: Float[Tensor, "*grid"], others: Float[Tensor, "n *grid"], share: float) -> bool:
+    """Whether a structure differs in more than ``share`` of the pixels from each of ``others``, at any translation."""
+    if len(others) == 0:
+        return True
+    unmoved = (others != structure).flatten(1).double().mean(1)  # most that are near are so without a translation
+    return float(unmoved.min()) > share and float(pixel_distance(structure[None], others).min()) > share
 
 
 def _check_pool(pool: Source, simulator: RecordedSimulator, count: int) -> None:
