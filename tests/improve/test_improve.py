@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import torch
 
 from microwright.data.sources import ArraySource
 from microwright.data.store import LabelledSet
-from microwright.design.targets import Target
+from microwright.design.diversity import pixel_distance
+from microwright.design.targets import Target, parse_target
 from microwright.errors import InputError
 from microwright.improve.loop import Improved, ImproveNumerics, improve, nth_best
 from microwright.improve.picture import write_error_curve
@@ -51,6 +53,28 @@ def test_no_structure_is_simulated_twice_and_the_budget_is_kept(found):
     improved, folder = found
     calls = (folder / "journal.txt").read_text().split()
     assert len(calls) == len(set(calls)) == len(improved.misfit) <= BUDGET
+
+
+def test_designs_are_as_far_apart_as_asked_and_calls_of_a_round_too(tmp_path):
+    simulator = RecordedSimulator(JournalledToy(tmp_path / "journal.txt"), tmp_path / "calls", 23)
+    workspace = Workspace(tmp_path / "m", accelerator="cpu", progress=False)
+    numerics = replace(NUMERICS, together=3, apart=0.1)
+    result = improve(TARGET, POOL, simulator, workspace, COUNT, numerics)
+    chosen = result.record.structures[result.best]
+    distances = pixel_distance(chosen, chosen)[~torch.eye(len(chosen), dtype=torch.bool)]
+    assert len(chosen) == COUNT and float(distances.min()) > 0.1
+    assert set(np.diff(result.rounds)) == {3}
+    for end in result.rounds[1:]:
+        calls = result.record.structures[end - 3 : end]
+        assert float(pixel_distance(calls, calls)[~torch.eye(3, dtype=torch.bool)].min()) > 0.1
+
+
+def test_an_extreme_is_pushed_further_than_what_was_proposed(tmp_path):
+    simulator = RecordedSimulator(JournalledToy(tmp_path / "journal.txt"), tmp_path / "calls", 20)
+    workspace = Workspace(tmp_path / "m", accelerator="cpu", progress=False)
+    result = improve(parse_target("max absorption", "absorption"), POOL, simulator, workspace, 1, NUMERICS)
+    values = result.record.values[:, 0]
+    assert len(values) == 20 and float(values[result.best[0]]) > float(values[: NUMERICS.initial].max())
 
 
 def test_the_same_search_again_calls_nothing(found):
@@ -130,7 +154,7 @@ def test_the_nth_best_counts_translated_copies_once():
 def test_a_pool_that_ends_is_used_up_and_the_search_ends(tmp_path):
     pool = ArraySource(POOL.samples(0, 9).structures.numpy(), "few")
     simulator = RecordedSimulator(JournalledToy(tmp_path / "journal.txt"), tmp_path / "calls", 40)
-    numerics = ImproveNumerics(initial=8, pool=40, aim=5e-3, training=NUMERICS.training)
+    numerics = ImproveNumerics(initial=8, pool=40, moves=16, aim=5e-3, training=NUMERICS.training)
     result = improve(TARGET, pool, simulator, Workspace(tmp_path / "m", accelerator="cpu", progress=False), 2, numerics)
     assert result.spent or result.misfit[result.best].max() <= 5e-3
 
@@ -156,3 +180,5 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path):
         improve(TARGET, POOL, simulator, workspace, count=0)
     with pytest.raises(InputError, match="initial"):
         ImproveNumerics(initial=1)
+    with pytest.raises(InputError, match="apart"):
+        ImproveNumerics(apart=0.0)

@@ -19,13 +19,14 @@ from tests.design.toy import ToySolver
 
 POOL = RandomFieldSource((16, 16), 0.0, 2.0, (0.2, 0.6), seed=3)
 TARGET = Target.value("absorption", 0.62)
-BUDGET, COUNT = 34, 3
+BUDGET, COUNT = 26, 3
 NUMERICS = ImproveNumerics(
     initial=8,
     pool=40,
+    moves=16,
     aim=1e-3,
     training=SurrogateTraining(
-        steps=60, calibration=0.0, test=0.0, shape=EnsembleShape(members=2, lattice=8, channels=4, width=3, hidden=8)
+        steps=40, calibration=0.0, test=0.0, shape=EnsembleShape(members=2, lattice=8, channels=4, width=3, hidden=8)
     ),
 )
 

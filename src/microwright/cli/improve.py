@@ -16,6 +16,7 @@ from microwright.cli.options import Force, Properties, Scheduler, Seed, Simulato
 from microwright.cli.options import chosen_solver as solver_of_options
 from microwright.data.sources import ArraySource, Source
 from microwright.data.store import LabelledSet
+from microwright.design.diversity import NEAR
 from microwright.design.targets import Target, parse_target
 from microwright.errors import InputError
 from microwright.improve.designs import outcome_of
@@ -45,6 +46,10 @@ def improve_command(
     solver: SolverFile = None,
     simulator: SimulatorFile = None,
     aim: Annotated[float, typer.Option(help="Relative error at which a design is left alone.")] = 1e-3,
+    apart: Annotated[float, typer.Option(help="Share of pixels in which two designs differ at least.")] = NEAR,
+    together: Annotated[
+        int | None, typer.Option(help="Calls between two looks at what they taught; the workers where left out.")
+    ] = None,
     seed: Seed = 0,
     workers: Workers = 1,
     scheduler: Scheduler = None,
@@ -57,7 +62,7 @@ def improve_command(
     pool = _pool(data, model)
     engine = _engine(property, solver, simulator, given, len(pool.grid))
     wanted = parse_target(target, engine.properties[0].name)
-    numerics = ImproveNumerics(aim=aim)
+    numerics = ImproveNumerics(aim=aim, apart=apart, together=workers if together is None else together)
     console = Console()
     workspace = Workspace(out, seed, accelerator, progress=False)
     request = _request(wanted, engine, pool, given, budget, count, seed, numerics)

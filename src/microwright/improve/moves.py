@@ -52,7 +52,12 @@ def random_field(grid: tuple[int, ...], length: float, random: np.random.Generat
 def level_moves(
     structure: UInt8[ndarray, "*grid"], count: int, shares: tuple[float, float], random: np.random.Generator
 ) -> list[UInt8[ndarray, "*grid"]]:
-    """``count`` level-set moves at most; the share of pixels that each flips is log-uniform between ``shares``."""
+    """``count`` level-set moves at most; the share of pixels that each flips is log-uniform between ``shares``.
+
+    A structure of one phase has no boundary, and so no moves.
+    """
+    if structure.min() == structure.max():
+        return []
     levels = level_field(structure)
     found = []
     for _ in range(count):
