@@ -12,7 +12,6 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +144,14 @@ class StiffnessBench:
         seed: int,
     ) -> VaeRegression:
         networks = seeded(seed, lambda: VaeRegressionNetworks(self._shape(case, components)))
-        metrics = self._kept(name, networks, partial(self._fit, name, networks, data, training, seed))
+
+        def fit() -> dict[str, float]:
+            from microwright.representations.vae_regression_training import fit_prior
+
+            metrics = self._fit(name, networks, data, training, seed)
+            return metrics | fit_prior(networks, data.train.structures, data.train.values, training.mirrored, seed)
+
+        metrics = self._kept(name, networks, fit)
         solver = self.solver(case)
         return method_of(networks, solver.properties, data.train.values, solver.spec(), {"seed": seed}, metrics)
 

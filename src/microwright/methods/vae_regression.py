@@ -203,11 +203,12 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
     networks = seeded(workspace.seed, lambda: VaeRegressionNetworks(shape))
 
     def fit() -> dict[str, float]:
-        from microwright.representations.vae_regression_training import train_vae_regression
+        from microwright.representations.vae_regression_training import fit_prior, train_vae_regression
 
         options, style = workspace.trainer(NAME), style_named(settings.style, settings.style_weights)
-        arrays = known.structures, known.values.float()
-        return train_vae_regression(networks, *arrays, settings.training, options, workspace.seed, style=style)
+        arrays, seed = (known.structures, known.values.float()), workspace.seed
+        metrics = train_vae_regression(networks, *arrays, settings.training, options, seed, style=style)
+        return metrics | fit_prior(networks, *arrays, settings.training.mirrored, seed)
 
     metrics = workspace.kept("networks", networks, fit)
     if settings.own_volumes:
