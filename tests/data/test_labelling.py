@@ -17,6 +17,7 @@ from distributed import LocalCluster
 from microwright.data.labelling import label, solve_each
 from microwright.data.sources import ArraySource, RandomFieldSource
 from microwright.data.store import LabelledSet
+from microwright.data.workers import connected, run_tasks
 from microwright.errors import InputError
 from microwright.physics.property import Status
 from tests.data.cheap import CHUNK, COUNT, SOURCE, CheapSolver, FaultySolver, MortalSolver
@@ -159,6 +160,21 @@ def test_another_set_is_not_overwritten(undisturbed, tmp_path):
 def test_a_set_in_use_is_refused(undisturbed):
     with undisturbed.locked(), pytest.raises(InputError, match="being written by process"):
         label(SOURCE, CheapSolver(), undisturbed.path, COUNT, chunk=CHUNK)
+
+
+def test_a_set_in_use_is_not_replaced_either(undisturbed):
+    with undisturbed.locked(), pytest.raises(InputError, match="being written by process"):
+        undisturbed.place.remove()
+    assert undisturbed.path.exists()
+
+
+def test_a_scheduler_that_goes_away_before_the_first_task_ends_in_one_line(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", CLUSTER], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    with connected(process.stdout.readline().strip(), 1, 30.0) as client:
+        process.kill()
+        process.wait()
+        with pytest.raises(InputError, match="went away in the middle"):
+            list(run_tasks(client, CheapSolver().solve, [torch.zeros(1, 8, 8)], "gone"))
 
 
 def test_a_scheduler_that_goes_away_ends_in_one_line(undisturbed, scheduler, tmp_path):

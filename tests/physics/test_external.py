@@ -209,6 +209,12 @@ def _running(pid: int) -> bool:
         return False
 
 
+def test_what_a_command_prints_reaches_a_terminal_as_text():
+    solution = by_script(r"print('\x1b[2J\x07 done\x00'); sys.exit(1)").solve(STRUCTURES[1:2])
+    assert "[2J\N{REPLACEMENT CHARACTER} done" in solution.log[0]
+    assert all(character.isprintable() or character in "\n\t" for character in solution.log[0])
+
+
 def test_a_command_that_prints_without_end_is_stopped(monkeypatch):
     monkeypatch.setattr(process, "MAX_PRINTED", 10_000)
     monkeypatch.setattr(process, "LOOK", 0.05)

@@ -59,7 +59,11 @@ class Place(ABC):
 
     @abstractmethod
     def remove(self) -> None:
-        """Remove the set, if one is there."""
+        """Remove the set, if one is there.
+
+        Raises:
+            InputError: a run holds it.
+        """
 
     @abstractmethod
     def errors(self) -> AbstractContextManager[None]:
@@ -111,7 +115,11 @@ class LocalPlace(Place):
             file.write_text(text, encoding="utf-8")
 
     def remove(self) -> None:
-        remove_output(self.path)
+        if (self.path / _LOCK).exists():
+            with self.locked():  # refused while a run writes to it
+                remove_output(self.path)
+        else:
+            remove_output(self.path)
 
     def errors(self) -> AbstractContextManager[None]:
         return disk_errors(self.path)
@@ -165,7 +173,7 @@ class RemotePlace(Place):
 
     def remove(self) -> None:
         if self.exists():
-            with self.errors():
+            with self.locked(), self.errors():
                 self._files.rm(self._root, recursive=True)
 
     @contextmanager

@@ -8,13 +8,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, cast
 
 import dask
 import torch
 from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker, rpc
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from microwright.errors import InputError
@@ -31,6 +32,8 @@ ALLOCATION = {
     "MALLOC_TRIM_THRESHOLD_": str(2**28),
 }
 _BEFORE_START = "distributed.nanny.pre-spawn-environ"
+#: what is said of a scheduler that was there before
+GONE = "scheduler: went away in the middle of the work; start it, then run the same command again to go on"
 #: how often a task is tried again after an error that is not the user's
 RETRIES = 2
 
@@ -75,6 +78,8 @@ def connected(scheduler: str | None, workers: int, timeout: float) -> Iterator[C
             client.wait_for_workers(1, timeout=patience)
         except TimeoutError as error:
             raise InputError(f"scheduler {scheduler}: no worker within {patience:g} s; start workers") from error
+        except CommClosedError as error:
+            raise InputError(GONE) from error
         yield client
 
 
@@ -97,17 +102,15 @@ def run_tasks(client: Client, state: Callable[[Any], Any], tasks: Iterable[Any],
     Raises:
         InputError: raised by a task, or the scheduler went away, or a task killed every worker it was given to.
     """
-    client.register_plugin(WorkerState(name, state))
     try:
+        client.register_plugin(WorkerState(name, state))
         for future in _bounded(client, iter(tasks), name):
             good, value = future.result()
             if not good:
                 raise InputError(value)
             yield value
     except (CancelledError, OSError) as error:
-        raise InputError(
-            "scheduler: went away in the middle of the work; start it, then run the same command again to go on"
-        ) from error
+        raise InputError(GONE) from error
     except KilledWorker as error:
         raise InputError(f"workers: died again and again ({error}); look for lack of memory") from error
     finally:
@@ -133,7 +136,8 @@ def _bounded(client: Client, tasks: Iterator[Any], name: str) -> Iterator[Future
 def _forget(client: Client, name: str) -> None:
     """Leave nothing of the run on a cluster that goes on; where the scheduler is gone there is nothing left."""
     if client.status == "running":
-        client.unregister_worker_plugin(name)
+        with suppress(CommClosedError):  # it went away just now
+            client.unregister_worker_plugin(name)
 
 
 @contextmanager

@@ -77,4 +77,6 @@ def _tail(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - TAIL))
-        return file.read().decode("utf-8", errors="replace")
+        text = file.read().decode("utf-8", errors="replace")
+    # what a program prints goes on to terminals and pages: no control characters but line ends and tabs
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
