@@ -159,7 +159,7 @@ def improved(problem: Problem, target: float, seed: int, nth: int, work: Path) -
 
 
 def claims(runs: list[Run]) -> Iterator[Claim]:
-    """For each number of designs and each start of the optimisation: the largest share over targets and seeds."""
+    """For each number of designs and each start of the optimisation: the median share over targets and seeds."""
     for name in SEARCHES:
         for nth in AIMS:
             rival = [run for run in runs if run.side == f"{OPTIMISATION}, {name}" and run.nth == nth]
@@ -237,6 +237,16 @@ def made(runs: list[Run], nth: int) -> str:
     return f"{', '.join(f'{len(run.curve)} for {run.target:g}' for run in own)} (structures: {nth})"
 
 
+def spread(runs: list[Run], nth: int) -> str:
+    """How different the best ``nth`` structures of each side are."""
+    told = []
+    for side in dict.fromkeys(run.side for run in runs):
+        own = [run.mean_pixel_distance for run in runs if run.side == side and run.nth == nth]
+        known = [distance for distance in own if distance is not None]
+        told.append(f"{side} {100 * np.median(known):.0f} %" if known else f"{side} never had them")
+    return f"{'; '.join(told)} (structures: {nth})"
+
+
 def main() -> None:
     """Run what the work folder lacks, and write results and plot."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -250,7 +260,11 @@ def main() -> None:
         return
     notes = [
         "Structures closer than 2 % of the pixels at some translation count once.",
-        "Calls that active learning made, by target: " + "; ".join(made(runs, nth) for nth in AIMS),
+        f"Active learning had {BUDGET} calls for each number of structures and stopped at a relative error of "
+        + ", ".join(f"{aim:g} ({nth})" for nth, aim in AIMS.items()),
+        "Calls that it made, by target: " + "; ".join(made(runs, nth) for nth in AIMS),
+        "Pixels in which two of the structures differ, mean over the pairs, median over the runs: "
+        + "; ".join(spread(runs, nth) for nth in AIMS if nth > 1),
         f"The load average was {os.getloadavg()[2]:.0f}; calls, not seconds, are compared.",
     ]
     command = f"python benchmarks/improve.py --work FOLDER --seeds {arguments.seeds}"

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from microwright.cli.main import main
+from microwright.data.places import place_of
 from microwright.data.sources import ArraySource
 from microwright.data.store import LabelledSet
 from microwright.design.diversity import pixel_distance
@@ -182,3 +184,12 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path):
         ImproveNumerics(initial=1)
     with pytest.raises(InputError, match="apart"):
         ImproveNumerics(apart=0.0)
+
+
+def test_two_searches_do_not_share_a_folder(tmp_path, capsys):
+    np.save(tmp_path / "few.npy", POOL.samples(0, 3).structures.numpy().astype(np.uint8))
+    words = ["improve", "--data", f"{tmp_path}/few.npy", "--property", "k11", "--target", "2", "--budget", "3"]
+    (tmp_path / "designs.training").mkdir()
+    with place_of(tmp_path / "designs.training").locked():
+        assert main([*words, "--count", "1", "--out", f"{tmp_path}/designs"]) == 2
+    assert "being written by process" in capsys.readouterr().err

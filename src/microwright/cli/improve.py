@@ -14,6 +14,7 @@ from microwright.cli.design import summary_table, write_outcomes
 from microwright.cli.label import read_source
 from microwright.cli.options import Force, Properties, Scheduler, Seed, SimulatorFile, SolverFile, Workers, named_solver
 from microwright.cli.options import chosen_solver as solver_of_options
+from microwright.data.places import place_of
 from microwright.data.sources import ArraySource, Source
 from microwright.data.store import LabelledSet
 from microwright.design.diversity import NEAR
@@ -66,7 +67,7 @@ def improve_command(
     console = Console()
     workspace = Workspace(out, seed, accelerator, progress=False)
     request = _request(wanted, engine, pool, given, budget, count, seed, numerics)
-    with workspace.opened(request), console.status("beginning") as status:
+    with workspace.opened(request), place_of(workspace.folder).locked(), console.status("beginning") as status:
         recorded = RecordedSimulator(
             engine,
             workspace.folder / "calls",

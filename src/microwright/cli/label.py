@@ -66,7 +66,8 @@ def label_command(
             progress=report,
         )
     usable = len(labelled.usable())
-    say(f"{usable} of {len(labelled)} samples converged, written to {out}")
+    failed = "" if usable == len(labelled) else f"; why not the others: {out}/failures"
+    say(f"{usable} of {len(labelled)} samples converged, written to {out}{failed}")
 
 
 def read_source(path: str | Path, dataset: str | None, dimensions: int | None, undeclared: int) -> ArraySource:

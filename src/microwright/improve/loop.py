@@ -2,14 +2,16 @@ r"""Improve: designs for a target from few calls of a simulator that has no grad
 
 Each round
 
-1. *learns*: a small convolutional ensemble from every call so far and from labels that were there before (again when a
-   quarter more is known), and a Gaussian process on what it leaves, which knows how kin compare
+1. *learns*: a small convolutional ensemble from every call so far and from labels that were there before (again when
+   half as much again is known), and a Gaussian process on what it leaves, which knows how kin compare
    (`microwright.improve.posterior`);
 2. *varies*: new structures of the pool, level-set moves of the best structures, paths between kin on either side of the
    target, and, from designs that have met it, moves far enough to be other designs (`microwright.improve.moves`);
 3. *calls* the simulator for the variation x of the least expected squared misfit E[m(y(x))²], y(x) Gaussian: for a
    single wanted value t that is (E y − t)² + Var y, so that a first call is spent where the target is likely, the next
-   along the secant, and the last between two structures that differ in a few pixels.
+   along the secant, and the last between two structures that differ in a few pixels. Designs that are within the aim
+   are let be; where the calls that are left would not do for the missing ones, a coarser aim serves, so that a budget
+   gives as many different structures as were asked for.
 
 Every call is kept (`microwright.improve.recording`), counts once, and teaches the next round. The same call of
 ``improve`` after a kill takes the same turns on the answers that are there, and goes on.
@@ -46,6 +48,8 @@ FAR, KIN = 0.08, 0.15
 COMBINED, PARTNERS = 12, 3
 #: designs that a round starts others from
 PARENTS = 4
+#: calls that each missing design is to have left, and the coarsest aim that is set for the sake of it
+PACE, COARSEST = 2.0, 0.05
 #: draws of the properties that an expected misfit is the mean of
 DRAWS = 16
 #: most labels that the Gaussian process holds, and most pixels of all of them together
@@ -292,7 +296,7 @@ class _Search:
         """The variations of the least expected misfit, none near a design or near one another."""
         record = self.simulator.record()
         misfit = self._misfits(record)
-        done = self._best(record, np.where(misfit <= self.numerics.aim, misfit, np.inf), self.count)
+        done = self._designs(record, misfit)
         variations, clearance = self._variations(record, misfit, done)
         new = [not known for known in self.simulator.knows(variations)]
         variations, clearance = variations[new], clearance[new]
@@ -305,6 +309,15 @@ class _Search:
                 chosen.append(variations[index])
                 taken = torch.cat([taken, variations[index][None]])
         return chosen
+
+    def _designs(self, record: Calls, misfit: Float[np.ndarray, "n"]) -> list[int]:
+        """Structures that are let be: within the aim, or a coarser one where the others would get too few calls."""
+        left, aim = self.simulator.budget - self.simulator.count, self.numerics.aim
+        while True:
+            done = self._best(record, np.where(misfit <= aim, misfit, np.inf), self.count)
+            if self.count - len(done) <= max(1, left / PACE) or aim >= COARSEST:
+                return done
+            aim *= 2
 
     def _variations(
         self, record: Calls, misfit: Float[np.ndarray, "n"], done: list[int]
