@@ -2,8 +2,8 @@
 
 Two labelled sets of filtered noise: the *family*, all filters alike, for forward prediction and for targets of all six
 entries; and the *morphologies*, fibres along the first axis and sheets normal to it, whose ranges of C11 overlap, for
-inference of C11. What infers volumes has a second training, on volumes that the first one's model inferred. Whatever
-takes long is kept in a folder, so that a run that was stopped continues.
+inference of C11. What infers volumes has its decoder trained on what inference decodes, and a second training on
+volumes that it inferred. Whatever takes long is kept in a folder, so that a run that was stopped continues.
 """
 
 from __future__ import annotations
@@ -104,12 +104,28 @@ class StiffnessBench:
         name, training = f"morphologies-{components}-seed-{seed}", self.scale.morphology_training
         data = self.morphology_data(seed)
         first = self._vae_regression(name, data, "C11", components, training, seed)
+        self._decoder_trained(first, name, data, seed)
         return self._trained_again(first, name, data, "C11", seed)
 
     def six_model(self, components: int, seed: int) -> VaeRegression:
-        """Trained on the family, for all six entries, and again with volumes of its own."""
+        """Trained on the family, for all six entries, and its decoder once more."""
         first, name = self.vae_regression("six", components, seed), f"six-{components}-seed-{seed}"
-        return self._trained_again(first, name, self.forward_data("six", seed), "six", seed)
+        self._decoder_trained(first, name, self.forward_data("six", seed), seed)
+        return first
+
+    def _decoder_trained(self, method: VaeRegression, name: str, data: ForwardData, seed: int) -> None:
+        """Train the decoder of ``method`` on what inference decodes."""
+        from microwright.representations.vae_regression_training import train_decoder
+
+        name, networks = f"{name}-decoder", method.networks
+
+        def fit() -> dict[str, float]:
+            arrays, held_out = (data.train.structures, data.train.values), data.validation
+            options, training = self._workspace.trainer(name), self.scale.decoder_training
+            validation = held_out.structures, held_out.values
+            return train_decoder(networks, *arrays, training, options, seed, validation=validation)
+
+        self._kept(name, networks, fit)
 
     def _trained_again(self, first: VaeRegression, name: str, data: ForwardData, case: str, seed: int) -> VaeRegression:
         """The second training of ``first``: besides ``data``, volumes that it inferred."""
@@ -189,6 +205,7 @@ class StiffnessBench:
         components, data = 2, self.morphology_data(seed)
         name = f"morphologies-{components}-seed-{seed}"
         first = self._vae_regression(name, data, "C11", components, self.scale.morphology_training, seed)
+        self._decoder_trained(first, name, data, seed)
         both = _joined(data, self._own(first, name, data, "C11", seed))
         return self._reg_only(f"judge-seed-{seed}", both, "C11", self.scale.reg_only, seed)
 

@@ -177,10 +177,11 @@ paper's. Forward, q(c|x) gives mean and variance. Inverse, the means of the comp
 are decoded and cut at a phase fraction that the model predicts: the mean probability of the decoder, or the one with
 which q(c|x) sees the target met.
 
-Decoded volumes are smoother than the true ones, and q(c|x), which never saw their like, takes them to be stiffer than
-they are. So what infers is trained a second time, on its own set and on volumes that it inferred itself, solved:
-encoder and regressor learn, decoder and prior stay. The paper has neither that nor the second cut; its own procedure is
-the rows cut by the decoder."""
+Three things follow the joint training here that the paper does not have. The prior is fitted once more by itself,
+from several beginnings. The decoder, which saw draws of q(z|x) alone, is trained on means and draws of the prior's
+components besides. And since decoded volumes are smoother than the true ones, and q(c|x), which never saw their like,
+takes them to be stiffer than they are, encoder and regressor are trained a second time, on the set and on volumes that
+the model inferred itself, solved. The cut by the regressor is not the paper's either."""
 
 FORWARD = """MAPE is the mean absolute error over the mean observed value. All methods have the same split of each
 run; the network and the latents learn from the training part, early stopping looks at the validation part, figures

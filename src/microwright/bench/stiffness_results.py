@@ -199,8 +199,10 @@ def notes(bench: StiffnessBench) -> list[str]:
         f"{_passes(scale)} on the two morphologies, {scale.plain_epochs} for the VAE without the "
         f"property, {scale.reg_only.epochs} and {scale.six_reg_only.epochs} for Reg-only. Both shift and mirror the "
         "volumes at random. Style loss: two-point correlations.",
-        f"What infers had a second training of {scale.second_training.epochs} passes, besides its own set on "
-        f"{scale.own_volumes} volumes that it had inferred itself, solved; decoder and prior stayed as they were.",
+        f"What infers had its prior fitted once more by itself, {scale.decoder_training.epochs} × "
+        f"{scale.decoder_training.steps_per_epoch or 'all'} steps of the decoder on what it decodes, and, for C11, a "
+        f"second training of {scale.second_training.epochs} passes, besides its own set on {scale.own_volumes} volumes "
+        "that it had inferred itself, solved; decoder and prior stayed as they were.",
         f"Runs (a split and first weights each): {len(scale.seeds)} for C11, {len(scale.six_seeds)} for six entries, "
         f"{len(scale.inverse_seeds)} for the inverse experiments; the paper has ten forward.",
     ]

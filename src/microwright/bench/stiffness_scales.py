@@ -27,6 +27,7 @@ class StiffnessScale:
         training: of VAE-Regression on the family, for C11.
         six_training: the same for all six entries.
         morphology_training: of VAE-Regression on the two morphologies.
+        decoder_training: of the decoder of a model that infers, on what it decodes.
         own_volumes: that a model infers, and that its second training learns besides.
         second_training: of a model that infers.
         plain_epochs: of the VAE that does not know the property.
@@ -54,6 +55,11 @@ class StiffnessScale:
     training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     six_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     morphology_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
+    decoder_training: VaeRegressionTraining = field(
+        default_factory=lambda: VaeRegressionTraining(
+            epochs=6, steps_per_epoch=100, learning_rate=1e-3, final_rate=0.05
+        )
+    )
     own_volumes: int = 1280
     second_training: VaeRegressionTraining = field(
         default_factory=lambda: VaeRegressionTraining(epochs=8, final_rate=0.05, divergence=0.15)
@@ -83,7 +89,9 @@ _CPU = StiffnessScale(
     width=0.5,
     training=replace(_QUICK, epochs=40),
     six_training=replace(_QUICK, epochs=12),
-    morphology_training=replace(_QUICK, epochs=20, steps_per_epoch=100, patience=20, divergence=0.15, warm_up=0.6),
+    morphology_training=replace(
+        _QUICK, epochs=20, steps_per_epoch=100, patience=20, divergence=0.15, warm_up=0.6, prior_rate=5.0
+    ),
     plain_epochs=12,
     reg_only=RegOnlyTraining(epochs=40, final_rate=0.05),
     six_reg_only=RegOnlyTraining(epochs=12, final_rate=0.05),
@@ -113,6 +121,7 @@ _SMOKE = StiffnessScale(
     training=VaeRegressionTraining(epochs=2),
     six_training=VaeRegressionTraining(epochs=2),
     morphology_training=VaeRegressionTraining(epochs=2),
+    decoder_training=VaeRegressionTraining(epochs=1),
     own_volumes=8,
     second_training=VaeRegressionTraining(epochs=1),
     plain_epochs=1,

@@ -45,6 +45,7 @@ class VolumeRecipe:
         style: reconstruction loss: two-point, random or vgg19.
         style_weights: safetensors file of VGG-19's weights; None for the other two.
         training: settings of the training.
+        decoder_training: of the decoder on what inference decodes; None leaves that out.
         own_volumes: that the trained model infers, and that a second training learns besides; 0 leaves that out.
         second_training: settings of it.
         temperature: factor on the prior's σ when latents are drawn.
@@ -62,6 +63,7 @@ class VolumeRecipe:
     style: str = "two-point"
     style_weights: Path | None = None
     training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
+    decoder_training: VaeRegressionTraining | None = None
     own_volumes: int = 0
     second_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     temperature: float = 1.0
@@ -144,6 +146,7 @@ _LIGHT_VOLUMES = VolumeRecipe(
     width=0.25,
     coarsening=2,
     training=_LIGHT_TRAINING,
+    decoder_training=replace(_LIGHT_TRAINING, epochs=4),
     own_volumes=768,
     second_training=replace(_LIGHT_TRAINING, epochs=8, learning_rate=5e-4),
 )
@@ -171,6 +174,7 @@ RECIPES = {
             filter_scale=0.25,
             width=0.125,
             training=VaeRegressionTraining(epochs=4, steps_per_epoch=10, scale_steps=5),
+            decoder_training=VaeRegressionTraining(epochs=1, steps_per_epoch=5),
             own_volumes=8,
             second_training=VaeRegressionTraining(epochs=1, steps_per_epoch=5, scale_steps=5),
         ),

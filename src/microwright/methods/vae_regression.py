@@ -211,6 +211,8 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
         return metrics | fit_prior(networks, *arrays, settings.training.mirrored, seed)
 
     metrics = workspace.kept("networks", networks, fit)
+    if settings.decoder_training is not None:
+        metrics |= _decoder_trained(settings, settings.decoder_training, workspace, networks, known)
     if settings.own_volumes:
         metrics |= _trained_again(settings, workspace, networks, known)
     training = {
@@ -236,6 +238,25 @@ def _method_of(
     temperature: float,
 ) -> VaeRegression:
     return method_of(networks, known.properties, known.values, known.solver, training, metrics, temperature)
+
+
+def _decoder_trained(
+    settings: VolumeRecipe,
+    training: VaeRegressionTraining,
+    workspace: Workspace,
+    networks: VaeRegressionNetworks,
+    known: VolumeSet,
+) -> dict[str, float]:
+    """The training of the decoder of ``networks`` on what inference decodes."""
+
+    def fit() -> dict[str, float]:
+        from microwright.representations.vae_regression_training import train_decoder
+
+        options, style = workspace.trainer(f"{NAME}-decoder"), style_named(settings.style, settings.style_weights)
+        arrays = known.structures, known.values.float()
+        return train_decoder(networks, *arrays, training, options, workspace.seed, style=style)
+
+    return workspace.kept("networks-decoder", networks, fit)
 
 
 def _trained_again(

@@ -26,7 +26,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from microwright.errors import InputError
-from microwright.inverters.multimodal_prior import MultimodalPrior, mixture_divergence
+from microwright.inverters.multimodal_prior import (
+    MultimodalPrior,
+    component_gaussians,
+    gaussian_divergence,
+    mixture_divergence,
+)
 from microwright.representations.style import StyleLoss, TwoPointStyle
 from microwright.representations.vae_regression import VaeRegressionNetworks, predictions
 from microwright.training import StepBatches, TrainerOptions, seeded, step_generator
@@ -102,8 +107,62 @@ class _VaeRegressionModule(BestWeights):
 
     def configure_optimizers(self) -> Any:
         settings = self.settings
-        adam = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, betas=BETAS)
+        prior = {"params": self.network.generator.parameters(), "lr": settings.prior_rate * settings.learning_rate}
+        others = [value for name, value in self.network.named_parameters() if not name.startswith("generator.")]
+        adam = torch.optim.Adam([{"params": others}, prior], lr=settings.learning_rate, betas=BETAS)
         return [adam], [torch.optim.lr_scheduler.ExponentialLR(adam, settings.final_rate ** (1 / settings.epochs))]
+
+
+class _DecoderModule(BestWeights):
+    """The style of what is decoded from posteriors and from the prior; the decoder alone learns."""
+
+    network: VaeRegressionNetworks
+
+    def __init__(self, networks: VaeRegressionNetworks, style: StyleLoss, settings: VaeRegressionTraining, seed: int):
+        super().__init__(networks)
+        self.style = style
+        self.settings = settings
+        self.seed = seed
+
+    def training_step(self, batch: Pair, batch_index: int) -> Tensor:
+        # the global step counts on through epochs and kills
+        generator = step_generator(self.seed, self.global_step, self.global_rank)
+        structures, properties = batch
+        return self._style(moved(structures, self.settings.mirrored, generator).float(), properties, generator)
+
+    def validation_step(self, batch: Pair, batch_index: int) -> None:
+        structures, properties = batch
+        style = self._style(structures.float(), properties, step_generator(self.seed + 1, batch_index))
+        self.log("validation", style, prog_bar=True, batch_size=len(structures))
+
+    def _style(self, structures: Tensor, properties: Tensor, generator: torch.Generator) -> Tensor:
+        latents = _decoded_latents(self.network, structures, properties, generator)
+        return self.style(structures, self.network.decoder(latents)).mean()
+
+    def configure_optimizers(self) -> Any:
+        settings = self.settings
+        adam = torch.optim.Adam(self.network.decoder.parameters(), lr=settings.learning_rate, betas=BETAS)
+        return [adam], [torch.optim.lr_scheduler.ExponentialLR(adam, settings.final_rate ** (1 / settings.epochs))]
+
+
+@torch.no_grad()
+def _decoded_latents(
+    networks: VaeRegressionNetworks, structures: Tensor, properties: Tensor, generator: torch.Generator
+) -> Float[Tensor, "batch m"]:
+    """For each volume a draw of q(z|x), or of the prior's component that this belongs to, or that component's mean."""
+    posterior, _ = networks.posteriors(structures)
+    mixture = networks.prior(networks.normalised(properties))
+    components = component_gaussians(mixture)
+    closeness = -gaussian_divergence(posterior.mean[:, None], posterior.log_variance[:, None], components)
+    shares = (mixture.mixture_distribution.logits + closeness).softmax(1).cpu()
+    rows = torch.arange(len(structures))
+    chosen = torch.multinomial(shares, 1, generator=generator)[:, 0]
+    noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
+    mean, scale = components.loc[rows, chosen], components.scale[rows, chosen]
+    # one half, a quarter, a quarter
+    kinds = torch.randint(4, (len(structures), 1), generator=generator).to(mean.device)
+    drawn = mean + scale * noise * (kinds == 3)
+    return torch.where(kinds < 2, posterior.sample(noise), drawn)
 
 
 def train_vae_regression(
@@ -139,6 +198,35 @@ def train_vae_regression(
     known, held_out = _parts(structures, properties, validation, training, seed)
     networks.standardise_by(known[1])
     return _trained(networks, known, held_out, training, options, seed, style or TwoPointStyle())
+
+
+def train_decoder(
+    networks: VaeRegressionNetworks,
+    structures: Shaped[Tensor, "n x y z"],
+    properties: Float[Tensor, "n p"],
+    training: VaeRegressionTraining,
+    options: TrainerOptions,
+    seed: int,
+    validation: tuple[Shaped[Tensor, "v x y z"], Float[Tensor, "v p"]] | None = None,
+    style: StyleLoss | None = None,
+) -> dict[str, float]:
+    """Train the decoder of trained ``networks`` on the latents that inference decodes; all else stays as it is.
+
+    In the joint training the decoder sees draws of q(z|x) alone. The mean of a component of p(z|c) lies in the middle
+    of those, where often none was seen. Here half of the volumes are decoded from q(z|x), a quarter from the mean of
+    the component of p(z|c) that q(z|x) belongs to, and a quarter from draws of that component; all are to have the
+    volume's texture.
+
+    Arguments are those of ``train_vae_regression``.
+
+    Returns:
+        ``decoder_style``, the least style loss of the validation set.
+    """
+    _check(networks, structures, properties)
+    known, held_out = _parts(structures, properties, validation, training, seed)
+    module = _DecoderModule(networks, style or TwoPointStyle(), training, seed)
+    _fitted(module, networks, known, held_out, training, options, seed)
+    return {"decoder_style": module.best_loss}
 
 
 def train_on_proposals(
@@ -261,10 +349,33 @@ def _trained(
     style: StyleLoss,
 ) -> dict[str, float]:
     """Train in place; the metrics that ``train_vae_regression`` tells."""
-    known, held_out = (_seen(networks, known[0]), known[1]), (_seen(networks, held_out[0]), held_out[1])
-    steps = training.steps_per_epoch or max(1, len(known[0]) // training.batch)
-    batches = StepBatches(known, training.batch, steps, seed)
+    steps = _steps(known, training)
     module = _VaeRegressionModule(networks, style, training, steps, seed)
+    trainer = _fitted(module, networks, known, held_out, training, options, seed)
+    held_out = _seen(networks, held_out[0]), held_out[1]
+    scales = dict(zip(("regression_scale", "style_scale", "divergence_scale"), module.scales.tolist(), strict=True))
+    last = {name: float(trainer.callback_metrics[name]) for name in ("regression", "style", "divergence")}
+    accuracy = forward_accuracy(networks, *held_out)
+    return {"loss": module.best_loss, "epochs": float(trainer.current_epoch), **last, **scales, **accuracy}
+
+
+def _steps(known: Pair, training: VaeRegressionTraining) -> int:
+    """Steps between two validations."""
+    return training.steps_per_epoch or max(1, len(known[0]) // training.batch)
+
+
+def _fitted(
+    module: BestWeights,
+    networks: VaeRegressionNetworks,
+    known: Pair,
+    held_out: Pair,
+    training: VaeRegressionTraining,
+    options: TrainerOptions,
+    seed: int,
+) -> lightning.Trainer:
+    """Fit ``module``, whose network is ``networks``, and keep the best weights."""
+    known, held_out = (_seen(networks, known[0]), known[1]), (_seen(networks, held_out[0]), held_out[1])
+    batches = StepBatches(known, training.batch, _steps(known, training), seed)
     parts = list(zip(*(tensor.split(training.batch) for tensor in held_out), strict=True))
     loader: DataLoader[Any] = DataLoader(parts, batch_size=None)  # type: ignore[arg-type]
     stop = EarlyStopping("validation", patience=training.patience)
@@ -272,10 +383,7 @@ def _trained(
     networks.load_state_dict(module.best)
     networks.cpu()
     networks.eval()
-    scales = dict(zip(("regression_scale", "style_scale", "divergence_scale"), module.scales.tolist(), strict=True))
-    last = {name: float(trainer.callback_metrics[name]) for name in ("regression", "style", "divergence")}
-    accuracy = forward_accuracy(networks, *held_out)
-    return {"loss": module.best_loss, "epochs": float(trainer.current_epoch), **last, **scales, **accuracy}
+    return trainer
 
 
 def _seen(networks: VaeRegressionNetworks, structures: Tensor, together: int = 64) -> Tensor:

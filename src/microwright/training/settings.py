@@ -115,6 +115,8 @@ class VaeRegressionTraining:
         patience: epochs without a better validation loss before stopping.
         epochs: at most so many.
         steps_per_epoch: steps between validations; None for one pass over the training volumes.
+        prior_rate: factor on the learning rate of the prior's network: a small one that must keep up with the encoder,
+            or the components of a mixture stay alike.
         regression: weight w_r of the regression term.
         divergence: weight w_k of the divergence.
         warm_up: share of the epochs over which that weight rises from nothing: textures are learnt first, then the
@@ -130,6 +132,7 @@ class VaeRegressionTraining:
     patience: int = 10
     epochs: int = 200
     steps_per_epoch: int | None = None
+    prior_rate: float = 1.0
     regression: float = 10.0
     divergence: float = 1.0
     warm_up: float = 0.0
