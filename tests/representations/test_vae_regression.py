@@ -27,7 +27,8 @@ from microwright.representations.vae_regression import (
     VaeRegressionNetworks,
     VaeRegressionShape,
 )
-from microwright.representations.vae_regression_training import fit_prior, moved, train_vae_regression
+from microwright.representations.vae_regression_inference import fit_prior
+from microwright.representations.vae_regression_training import moved, train_vae_regression
 from microwright.structures.random_fields import filtered_noise
 from microwright.structures.statistics import two_point_correlation
 from microwright.training import TrainerOptions, seeded

@@ -115,7 +115,7 @@ class StiffnessBench:
 
     def _decoder_trained(self, method: VaeRegression, name: str, data: ForwardData, seed: int) -> None:
         """Train the decoder of ``method`` on what inference decodes."""
-        from microwright.representations.vae_regression_training import train_decoder
+        from microwright.representations.vae_regression_inference import train_decoder
 
         name, networks = f"{name}-decoder", method.networks
 
@@ -162,7 +162,7 @@ class StiffnessBench:
         networks = seeded(seed, lambda: VaeRegressionNetworks(self._shape(case, components)))
 
         def fit() -> dict[str, float]:
-            from microwright.representations.vae_regression_training import fit_prior
+            from microwright.representations.vae_regression_inference import fit_prior
 
             metrics = self._fit(name, networks, data, training, seed)
             return metrics | fit_prior(networks, data.train.structures, data.train.values, training.mirrored, seed)

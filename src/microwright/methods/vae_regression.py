@@ -203,7 +203,8 @@ def train(recipe: Recipe, workspace: Workspace, data: LabelledSet | None = None)
     networks = seeded(workspace.seed, lambda: VaeRegressionNetworks(shape))
 
     def fit() -> dict[str, float]:
-        from microwright.representations.vae_regression_training import fit_prior, train_vae_regression
+        from microwright.representations.vae_regression_inference import fit_prior
+        from microwright.representations.vae_regression_training import train_vae_regression
 
         options, style = workspace.trainer(NAME), style_named(settings.style, settings.style_weights)
         arrays, seed = (known.structures, known.values.float()), workspace.seed
@@ -250,7 +251,7 @@ def _decoder_trained(
     """The training of the decoder of ``networks`` on what inference decodes."""
 
     def fit() -> dict[str, float]:
-        from microwright.representations.vae_regression_training import train_decoder
+        from microwright.representations.vae_regression_inference import train_decoder
 
         options, style = workspace.trainer(f"{NAME}-decoder"), style_named(settings.style, settings.style_weights)
         arrays = known.structures, known.values.float()

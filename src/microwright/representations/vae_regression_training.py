@@ -16,7 +16,6 @@ under the same normal strains; each time a sample is seen it is shifted at rando
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -27,14 +26,11 @@ from torch.utils.data import DataLoader
 
 from microwright.errors import InputError
 from microwright.inverters.multimodal_prior import (
-    MultimodalPrior,
-    component_gaussians,
-    gaussian_divergence,
     mixture_divergence,
 )
 from microwright.representations.style import StyleLoss, TwoPointStyle
 from microwright.representations.vae_regression import VaeRegressionNetworks, predictions
-from microwright.training import StepBatches, TrainerOptions, seeded, step_generator
+from microwright.training import StepBatches, TrainerOptions, step_generator
 from microwright.training.best import BestWeights
 from microwright.training.fit import fit
 from microwright.training.settings import VaeRegressionTraining
@@ -45,10 +41,6 @@ Pair = tuple[Tensor, Tensor]
 BETAS = (0.75, 0.999)
 #: the smallest scale that a term is divided by
 SMALLEST_SCALE = 1e-12
-#: places that the fit of the prior begins from, besides where it is; its steps, volumes a step, and learning rate
-PRIOR_STARTS, PRIOR_STEPS, PRIOR_BATCH, PRIOR_RATE = 4, 1500, 64, 5e-3
-#: a smaller set is seen at several places of its period
-PRIOR_VOLUMES = 2048
 
 
 class _VaeRegressionModule(BestWeights):
@@ -107,62 +99,11 @@ class _VaeRegressionModule(BestWeights):
 
     def configure_optimizers(self) -> Any:
         settings = self.settings
-        prior = {"params": self.network.generator.parameters(), "lr": settings.prior_rate * settings.learning_rate}
         others = [value for name, value in self.network.named_parameters() if not name.startswith("generator.")]
-        adam = torch.optim.Adam([{"params": others}, prior], lr=settings.learning_rate, betas=BETAS)
+        prior, rate = self.network.generator.parameters(), settings.learning_rate
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": prior, "lr": settings.prior_rate * rate}]
+        adam = torch.optim.Adam(groups, lr=rate, betas=BETAS)
         return [adam], [torch.optim.lr_scheduler.ExponentialLR(adam, settings.final_rate ** (1 / settings.epochs))]
-
-
-class _DecoderModule(BestWeights):
-    """The style of what is decoded from posteriors and from the prior; the decoder alone learns."""
-
-    network: VaeRegressionNetworks
-
-    def __init__(self, networks: VaeRegressionNetworks, style: StyleLoss, settings: VaeRegressionTraining, seed: int):
-        super().__init__(networks)
-        self.style = style
-        self.settings = settings
-        self.seed = seed
-
-    def training_step(self, batch: Pair, batch_index: int) -> Tensor:
-        # the global step counts on through epochs and kills
-        generator = step_generator(self.seed, self.global_step, self.global_rank)
-        structures, properties = batch
-        return self._style(moved(structures, self.settings.mirrored, generator).float(), properties, generator)
-
-    def validation_step(self, batch: Pair, batch_index: int) -> None:
-        structures, properties = batch
-        style = self._style(structures.float(), properties, step_generator(self.seed + 1, batch_index))
-        self.log("validation", style, prog_bar=True, batch_size=len(structures))
-
-    def _style(self, structures: Tensor, properties: Tensor, generator: torch.Generator) -> Tensor:
-        latents = _decoded_latents(self.network, structures, properties, generator)
-        return self.style(structures, self.network.decoder(latents)).mean()
-
-    def configure_optimizers(self) -> Any:
-        settings = self.settings
-        adam = torch.optim.Adam(self.network.decoder.parameters(), lr=settings.learning_rate, betas=BETAS)
-        return [adam], [torch.optim.lr_scheduler.ExponentialLR(adam, settings.final_rate ** (1 / settings.epochs))]
-
-
-@torch.no_grad()
-def _decoded_latents(
-    networks: VaeRegressionNetworks, structures: Tensor, properties: Tensor, generator: torch.Generator
-) -> Float[Tensor, "batch m"]:
-    """For each volume a draw of q(z|x), or of the prior's component that this belongs to, or that component's mean."""
-    posterior, _ = networks.posteriors(structures)
-    mixture = networks.prior(networks.normalised(properties))
-    components = component_gaussians(mixture)
-    closeness = -gaussian_divergence(posterior.mean[:, None], posterior.log_variance[:, None], components)
-    shares = (mixture.mixture_distribution.logits + closeness).softmax(1).cpu()
-    rows = torch.arange(len(structures))
-    chosen = torch.multinomial(shares, 1, generator=generator)[:, 0]
-    noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
-    mean, scale = components.loc[rows, chosen], components.scale[rows, chosen]
-    # one half, a quarter, a quarter
-    kinds = torch.randint(4, (len(structures), 1), generator=generator).to(mean.device)
-    drawn = mean + scale * noise * (kinds == 3)
-    return torch.where(kinds < 2, posterior.sample(noise), drawn)
 
 
 def train_vae_regression(
@@ -194,39 +135,10 @@ def train_vae_regression(
     Raises:
         InputError: fewer than two volumes, or volumes of another grid.
     """
-    _check(networks, structures, properties)
-    known, held_out = _parts(structures, properties, validation, training, seed)
+    check_volumes(networks, structures, properties)
+    known, held_out = learnt_and_held_out(structures, properties, validation, training, seed)
     networks.standardise_by(known[1])
     return _trained(networks, known, held_out, training, options, seed, style or TwoPointStyle())
-
-
-def train_decoder(
-    networks: VaeRegressionNetworks,
-    structures: Shaped[Tensor, "n x y z"],
-    properties: Float[Tensor, "n p"],
-    training: VaeRegressionTraining,
-    options: TrainerOptions,
-    seed: int,
-    validation: tuple[Shaped[Tensor, "v x y z"], Float[Tensor, "v p"]] | None = None,
-    style: StyleLoss | None = None,
-) -> dict[str, float]:
-    """Train the decoder of trained ``networks`` on the latents that inference decodes; all else stays as it is.
-
-    In the joint training the decoder sees draws of q(z|x) alone. The mean of a component of p(z|c) lies in the middle
-    of those, where often none was seen. Here half of the volumes are decoded from q(z|x), a quarter from the mean of
-    the component of p(z|c) that q(z|x) belongs to, and a quarter from draws of that component; all are to have the
-    volume's texture.
-
-    Arguments are those of ``train_vae_regression``.
-
-    Returns:
-        ``decoder_style``, the least style loss of the validation set.
-    """
-    _check(networks, structures, properties)
-    known, held_out = _parts(structures, properties, validation, training, seed)
-    module = _DecoderModule(networks, style or TwoPointStyle(), training, seed)
-    _fitted(module, networks, known, held_out, training, options, seed)
-    return {"decoder_style": module.best_loss}
 
 
 def train_on_proposals(
@@ -245,8 +157,8 @@ def train_on_proposals(
     of c: the volumes that the model infers do not change, what it says of them does. Arguments and what is returned are
     those of ``train_vae_regression``.
     """
-    _check(networks, structures, properties)
-    known, held_out = _parts(structures, properties, validation, training, seed)
+    check_volumes(networks, structures, properties)
+    known, held_out = learnt_and_held_out(structures, properties, validation, training, seed)
     kept = [networks.decoder, networks.generator]
     for part in kept:
         part.requires_grad_(False)
@@ -256,81 +168,7 @@ def train_on_proposals(
     return metrics
 
 
-def fit_prior(
-    networks: VaeRegressionNetworks,
-    structures: Shaped[Tensor, "n x y z"],
-    properties: Float[Tensor, "n p"],
-    mirrored: bool,
-    seed: int,
-) -> dict[str, float]:
-    """Fit p(z|c) of trained ``networks`` to their posteriors of labelled volumes; everything else stays as it is.
-
-    The divergence of ``train_vae_regression`` alone, at the true c. Trained together with all else a mixture rarely
-    gets far, and its components may share what they should divide; by itself it takes seconds, so that it is begun
-    from where it is and from several other places, and the one that ends lowest is kept.
-
-    Args:
-        networks: their prior is replaced in place.
-        structures: 0/1.
-        properties: in their own units.
-        mirrored: whether mirror images count as well.
-        seed: of shifts, batches and places to begin from.
-
-    Returns:
-        ``prior_divergence`` before and after: ``prior_divergence_before``, ``prior_divergence``, nats.
-    """
-    posteriors = _posteriors(networks, _seen(networks, structures), properties.float(), mirrored, seed)
-    shape = networks.shape
-    fresh = [
-        seeded(seed + start, lambda: MultimodalPrior(shape.properties, shape.latent, shape.components))
-        for start in range(PRIOR_STARTS)
-    ]
-    before = _prior_divergence(networks.generator, posteriors)
-    found = [(_fitted_prior(prior, posteriors, seed), prior) for prior in (copy.deepcopy(networks.generator), *fresh)]
-    least, networks.generator = min(found, key=lambda pair: pair[0])
-    return {"prior_divergence_before": before, "prior_divergence": least}
-
-
-@torch.no_grad()
-def _posteriors(
-    networks: VaeRegressionNetworks, structures: Tensor, properties: Tensor, mirrored: bool, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Means and log variances of q(z|x) of volumes at random places of their period, and standardised c."""
-    generator = torch.Generator().manual_seed(seed)
-    found = []
-    for _ in range(max(1, PRIOR_VOLUMES // len(structures))):
-        parts = zip(structures.split(64), properties.split(64), strict=True)
-        found += [
-            (*networks.encode(moved(part, mirrored, generator).float()), networks.normalised(values))
-            for part, values in parts
-        ]
-    means, log_variances, values = (torch.cat(column) for column in zip(*found, strict=True))
-    return means, log_variances, values
-
-
-def _fitted_prior(prior: MultimodalPrior, posteriors: tuple[Tensor, Tensor, Tensor], seed: int) -> float:
-    """Train ``prior`` in place; its divergence."""
-    generator = torch.Generator().manual_seed(seed)
-    adam = torch.optim.Adam(prior.parameters(), lr=PRIOR_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, PRIOR_STEPS)
-    means, log_variances, values = posteriors
-    for _ in range(PRIOR_STEPS):
-        rows = torch.randint(len(means), (PRIOR_BATCH,), generator=generator)
-        loss = mixture_divergence(means[rows], log_variances[rows], prior(values[rows])).mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        schedule.step()
-    return _prior_divergence(prior, posteriors)
-
-
-@torch.no_grad()
-def _prior_divergence(prior: MultimodalPrior, posteriors: tuple[Tensor, Tensor, Tensor]) -> float:
-    means, log_variances, values = posteriors
-    return float(mixture_divergence(means, log_variances, prior(values)).mean())
-
-
-def _parts(
+def learnt_and_held_out(
     structures: Tensor, properties: Tensor, validation: Pair | None, training: VaeRegressionTraining, seed: int
 ) -> tuple[Pair, Pair]:
     """What is learnt and what decides when to stop."""
@@ -351,8 +189,8 @@ def _trained(
     """Train in place; the metrics that ``train_vae_regression`` tells."""
     steps = _steps(known, training)
     module = _VaeRegressionModule(networks, style, training, steps, seed)
-    trainer = _fitted(module, networks, known, held_out, training, options, seed)
-    held_out = _seen(networks, held_out[0]), held_out[1]
+    trainer = fitted(module, networks, known, held_out, training, options, seed)
+    held_out = seen_volumes(networks, held_out[0]), held_out[1]
     scales = dict(zip(("regression_scale", "style_scale", "divergence_scale"), module.scales.tolist(), strict=True))
     last = {name: float(trainer.callback_metrics[name]) for name in ("regression", "style", "divergence")}
     accuracy = forward_accuracy(networks, *held_out)
@@ -364,7 +202,7 @@ def _steps(known: Pair, training: VaeRegressionTraining) -> int:
     return training.steps_per_epoch or max(1, len(known[0]) // training.batch)
 
 
-def _fitted(
+def fitted(
     module: BestWeights,
     networks: VaeRegressionNetworks,
     known: Pair,
@@ -374,7 +212,7 @@ def _fitted(
     seed: int,
 ) -> lightning.Trainer:
     """Fit ``module``, whose network is ``networks``, and keep the best weights."""
-    known, held_out = (_seen(networks, known[0]), known[1]), (_seen(networks, held_out[0]), held_out[1])
+    known, held_out = (seen_volumes(networks, known[0]), known[1]), (seen_volumes(networks, held_out[0]), held_out[1])
     batches = StepBatches(known, training.batch, _steps(known, training), seed)
     parts = list(zip(*(tensor.split(training.batch) for tensor in held_out), strict=True))
     loader: DataLoader[Any] = DataLoader(parts, batch_size=None)  # type: ignore[arg-type]
@@ -386,7 +224,7 @@ def _fitted(
     return trainer
 
 
-def _seen(networks: VaeRegressionNetworks, structures: Tensor, together: int = 64) -> Tensor:
+def seen_volumes(networks: VaeRegressionNetworks, structures: Tensor, together: int = 64) -> Tensor:
     """The volumes as the networks see them, averaged once and for all where that is on a coarser grid."""
     if networks.shape.coarsening == 1:
         return structures
@@ -428,7 +266,7 @@ def _held_out(structures: Tensor, properties: Tensor, share: float, seed: int) -
     return (structures[used], properties[used]), (structures[back], properties[back])
 
 
-def _check(networks: VaeRegressionNetworks, structures: Tensor, properties: Tensor) -> None:
+def check_volumes(networks: VaeRegressionNetworks, structures: Tensor, properties: Tensor) -> None:
     if len(structures) < 2 or len(structures) != len(properties):
         raise InputError(
             f"vae-regression: {len(structures)} structures with {len(properties)} labels; give two or more of both"
