@@ -62,7 +62,7 @@ class StiffnessScale:
     )
     own_volumes: int = 1280
     second_training: VaeRegressionTraining = field(
-        default_factory=lambda: VaeRegressionTraining(epochs=8, final_rate=0.05, divergence=0.15)
+        default_factory=lambda: VaeRegressionTraining(epochs=8, final_rate=0.05, divergence=0.15, regression=50.0)
     )
     plain_epochs: int = 200
     reg_only: RegOnlyTraining = field(default_factory=RegOnlyTraining)
