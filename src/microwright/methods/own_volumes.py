@@ -47,9 +47,7 @@ def own_volumes(
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name("partial-" + path.name)
-        write_tensors(partial, _solved(method, solver, targets, count, torch.Generator().manual_seed(seed)))
-        partial.replace(path)  # whole or not there
+        write_tensors(path, _solved(method, solver, targets, count, torch.Generator().manual_seed(seed)))
     kept = load_file(path)
     return kept["structures"], kept["values"]
 

@@ -68,7 +68,7 @@ class Workspace:
         if weights.exists():
             network.load_state_dict(load_file(weights))
         else:
-            metrics.write_text(json.dumps(train()))
+            _write_whole(metrics, json.dumps(train()))
             write_tensors(weights, network.state_dict())
         network.eval()
         return json.loads(metrics.read_text())
@@ -88,9 +88,16 @@ class Workspace:
                 "choose another folder, or remove it"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asked, indent=1))
+        _write_whole(path, json.dumps(asked, indent=1))
         yield
         shutil.rmtree(self.folder)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, which is whole or not there."""
+    partial = path.with_name("partial-" + path.name)
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def request_of(method: str, recipe: Any, seed: int, data: str | None) -> dict[str, Any]:
