@@ -58,6 +58,7 @@ def _section(path: Path, content: Mapping[str, Any]) -> list[str]:
     if any(row["case"] == "six" for row in kinds["forward"]):
         parts += ["### Forward prediction of six entries", forward_table(kinds["forward"], "six")]
     parts += ["### Volumes from C11", INVERSE, inverse_table(kinds["inverse"]), *_picture(path, "errors")]
+    parts += ["The same by what came out, targets of both morphologies:", morphology_table(kinds["inverse morphology"])]
     parts += [
         "Phase fractions (Table 6), of volumes cut by the regressor:",
         fraction_table(kinds["component"]),
@@ -103,6 +104,15 @@ def inverse_table(rows: Iterable[Row]) -> str:
         shared = "yes" if row["shared"] else "no"
         asked = f"| {row['cut']} | {TITLES[row['prior']]} | {row['target']:g} | {shared} |"
         lines.append(f"{asked} {row['error_percent']:.1f} | {kinds} |")
+    return "\n".join(lines)
+
+
+def morphology_table(rows: Iterable[Row]) -> str:
+    """Errors by morphology."""
+    lines = ["| cut by | prior | morphology | volumes | mean error % |", "|---|---|---|---|---|"]
+    for row in rows:
+        cells = [row["cut"], TITLES[row["prior"]], row["morphology"], str(row["volumes"])]
+        lines.append(f"| {' | '.join(cells)} | {row['error_percent']:.1f} |")
     return "\n".join(lines)
 
 

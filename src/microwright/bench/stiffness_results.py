@@ -52,6 +52,21 @@ def inverse_table(rows: Sequence[Row]) -> list[Row]:
     return sorted(made, key=lambda row: (CUTS.index(row["cut"]), list(PRIORS).index(row["prior"]), row["target"]))
 
 
+def morphology_table(rows: Sequence[Row]) -> list[Row]:
+    """One row for each cut, prior and morphology: mean error of the likely components that gave it, shared targets."""
+    counted = [row for row in rows if row["likely"] and row["shared"]]
+    keys = sorted(dict.fromkeys((row["cut"], row["prior"], row["morphology"]) for row in counted))
+    parts = {key: [r for r in counted if (r["cut"], r["prior"], r["morphology"]) == key] for key in keys}
+    return [
+        {
+            **dict(zip(("cut", "prior", "morphology"), key, strict=True)),
+            "volumes": len(own),
+            "error_percent": statistics.mean(row["error_percent"] for row in own),
+        }
+        for key, own in parts.items()
+    ]
+
+
 def annealing_table(rows: Sequence[Row]) -> list[Row]:
     """One row for each objective, kind of start, cut and number of iterations, over all targets and seeds.
 

@@ -18,7 +18,7 @@ from microwright.bench.stiffness_page import write_page
 #: what keeps goals from being met at a scale
 LIMITS = {
     "smoke": "a run of seconds shows that everything runs, no more",
-    "cpu": "decoded sheets come out too soft for their share of the hard phase",
+    "cpu": "see the errors by what came out: decoded sheets lack the bridges of true ones",
     "paper": "see the notes",
 }
 
@@ -30,6 +30,7 @@ def run_stiffness(bench: StiffnessBench, command: str, out: Path) -> Path:
     tables = {
         "forward": results.forward_table(forward),
         "inverse": results.inverse_table(inverse),
+        "inverse morphology": results.morphology_table(inverse),
         "annealing": results.annealing_table(annealing),
         "six": results.six_table(six) if six else [],
         "verdict": [{"text": results.verdict(results.annealing_table(annealing), bench.scale.starts)}],

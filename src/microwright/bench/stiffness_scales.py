@@ -74,7 +74,7 @@ class StiffnessScale:
     vectors: int = 10
     annealing: AnnealingSettings = field(default_factory=AnnealingSettings)
     starts: int = 5
-    refining: AnnealingSettings = field(default_factory=lambda: AnnealingSettings(10, 0.05, 0.005, 0.2))
+    refining: AnnealingSettings = field(default_factory=lambda: AnnealingSettings(10, 0.02, 0.005, 1.0))
 
 
 #: few passes: a larger rate than the paper's that falls, and a divergence that lets latents tell structures apart early
