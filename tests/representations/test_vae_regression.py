@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from microwright.errors import InputError
-from microwright.inverters.multimodal_prior import mixture_divergence
+from microwright.inverters.multimodal_prior import component_gaussians, mixture_divergence
 from microwright.representations.style import (
     ROUNDING,
     SliceStyle,
@@ -27,7 +27,7 @@ from microwright.representations.vae_regression import (
     VaeRegressionNetworks,
     VaeRegressionShape,
 )
-from microwright.representations.vae_regression_inference import fit_prior
+from microwright.representations.vae_regression_inference import fit_prior, train_decoder
 from microwright.representations.vae_regression_training import moved, train_vae_regression
 from microwright.structures.random_fields import filtered_noise
 from microwright.structures.statistics import two_point_correlation
@@ -267,3 +267,27 @@ def test_the_prior_finds_what_the_posteriors_are(tmp_path: Path, fractions: tupl
         divergence = mixture_divergence(q.mean, q.log_variance, prior).mean()
     # seen at another place of their period the volumes' posteriors are a little different
     assert float(divergence) == pytest.approx(told["prior_divergence"], rel=0.3)
+
+
+def test_the_decoder_learns_what_inference_decodes(
+    tmp_path: Path, fractions: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    networks, _ = trained(tmp_path / "whole", fractions, 2)
+    fit_prior(networks, *fractions, mirrored=True, seed=0)
+    others = {name: value.clone() for name, value in networks.state_dict().items() if "decoder." not in name}
+    x, wanted = fractions[0].float(), networks.normalised(fractions[1])
+
+    def missed() -> float:
+        """Mean distance of the volumes from what the likeliest component's mean decodes to."""
+        with torch.no_grad():
+            mixture = networks.prior(wanted)
+            chosen = mixture.mixture_distribution.probs.argmax(1)
+            means = component_gaussians(mixture).loc[torch.arange(len(x)), chosen]
+            return float(TwoPointStyle()(x, networks.decode(means)).mean())
+
+    before = missed()
+    settings_ = VaeRegressionTraining(epochs=4, steps_per_epoch=20, learning_rate=3e-3)
+    train_decoder(networks, *fractions, settings_, TrainerOptions(tmp_path / "decoder", "cpu", progress=False), 0)
+    assert missed() < 0.9 * before
+    for name, value in others.items():
+        assert torch.equal(networks.state_dict()[name], value), name

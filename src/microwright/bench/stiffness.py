@@ -101,11 +101,31 @@ class StiffnessBench:
 
     def morphology_model(self, components: int, seed: int) -> VaeRegression:
         """Trained on the two morphologies, for C11, and again with volumes of its own."""
-        name, training = f"morphologies-{components}-seed-{seed}", self.scale.morphology_training
-        data = self.morphology_data(seed)
-        first = self._vae_regression(name, data, "C11", components, training, seed)
+        from microwright.representations.vae_regression_training import train_on_proposals
+
+        first, both = self._inferring(components, seed)
+        name = f"morphologies-{components}-seed-{seed}-again"
+
+        def fit() -> dict[str, float]:
+            known, held_out = both.train, (both.validation.structures, both.validation.values)
+            options, training = self._workspace.trainer(name), self.scale.second_training
+            arrays = known.structures, known.values
+            return train_on_proposals(first.networks, *arrays, training, options, seed, validation=held_out)
+
+        self._kept(name, first.networks, fit)
+        return first
+
+    def _inferring(self, components: int, seed: int) -> tuple[VaeRegression, ForwardData]:
+        """The model of the two morphologies before its second training, and what that learns."""
+        name, data = f"morphologies-{components}-seed-{seed}", self.morphology_data(seed)
+        first = self._vae_regression(name, data, "C11", components, self.scale.morphology_training, seed)
         self._decoder_trained(first, name, data, seed)
-        return self._trained_again(first, name, data, "C11", seed)
+        path = self.folder / "own" / f"{name}.safetensors"
+        if not path.exists():
+            self.report(f"{name}: volumes of its own")
+        asked = data.train.values, self.scale.own_volumes, seed
+        own = forward_data(*own_volumes(first, self.solver("C11"), *asked, path), seed)
+        return first, _joined(data, own)
 
     def six_model(self, components: int, seed: int) -> VaeRegression:
         """Trained on the family, for all six entries, and its decoder once more."""
@@ -126,29 +146,6 @@ class StiffnessBench:
             return train_decoder(networks, *arrays, training, options, seed, validation=validation)
 
         self._kept(name, networks, fit)
-
-    def _trained_again(self, first: VaeRegression, name: str, data: ForwardData, case: str, seed: int) -> VaeRegression:
-        """The second training of ``first``: besides ``data``, volumes that it inferred."""
-        from microwright.representations.vae_regression_training import train_on_proposals
-
-        both, name = _joined(data, self._own(first, name, data, case, seed)), f"{name}-again"
-
-        def fit() -> dict[str, float]:
-            known, held_out = both.train, (both.validation.structures, both.validation.values)
-            options, training = self._workspace.trainer(name), self.scale.second_training
-            arrays = known.structures, known.values
-            return train_on_proposals(first.networks, *arrays, training, options, seed, validation=held_out)
-
-        self._kept(name, first.networks, fit)
-        return first
-
-    def _own(self, method: VaeRegression, name: str, data: ForwardData, case: str, seed: int) -> ForwardData:
-        """Volumes that ``method`` infers for properties of its training volumes, solved."""
-        path = self.folder / "own" / f"{name}.safetensors"
-        if not path.exists():
-            self.report(f"{name}: volumes of its own")
-        asked = data.train.values, self.scale.own_volumes, seed
-        return forward_data(*own_volumes(method, self.solver(case), *asked, path), seed)
 
     def _vae_regression(
         self,
@@ -202,11 +199,7 @@ class StiffnessBench:
 
     def judge(self, seed: int) -> Any:
         """The Reg-only network, trained on what the mixture's second training learns of C11."""
-        components, data = 2, self.morphology_data(seed)
-        name = f"morphologies-{components}-seed-{seed}"
-        first = self._vae_regression(name, data, "C11", components, self.scale.morphology_training, seed)
-        self._decoder_trained(first, name, data, seed)
-        both = _joined(data, self._own(first, name, data, "C11", seed))
+        _, both = self._inferring(2, seed)
         return self._reg_only(f"judge-seed-{seed}", both, "C11", self.scale.reg_only, seed)
 
     def _reg_only(self, name: str, data: ForwardData, case: str, training: RegOnlyTraining, seed: int) -> Any:
