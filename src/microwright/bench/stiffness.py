@@ -2,8 +2,9 @@
 
 Two labelled sets of filtered noise: the *family*, all filters alike, for forward prediction and for targets of all six
 entries; and the *morphologies*, fibres along the first axis and sheets normal to it, whose ranges of C11 overlap, for
-inference of C11. What infers volumes has its decoder trained on what inference decodes, and a second training on
-volumes that it inferred. Whatever takes long is kept in a folder, so that a run that was stopped continues.
+inference of C11. What infers volumes has its decoder trained on what inference decodes, with the solver in the loop,
+and a second training on volumes that it inferred. Whatever takes long is kept in a folder, so that a run that was
+stopped continues.
 """
 
 from __future__ import annotations
@@ -115,11 +116,16 @@ class StiffnessBench:
         self._kept(name, first.networks, fit)
         return first
 
+    def jointly_trained(self, components: int, seed: int) -> VaeRegression:
+        """Trained on the two morphologies as in the paper, for C11; its prior fitted."""
+        name, data = f"morphologies-{components}-seed-{seed}", self.morphology_data(seed)
+        return self._vae_regression(name, data, "C11", components, self.scale.morphology_training, seed)
+
     def _inferring(self, components: int, seed: int) -> tuple[VaeRegression, ForwardData]:
         """The model of the two morphologies before its second training, and what that learns."""
         name, data = f"morphologies-{components}-seed-{seed}", self.morphology_data(seed)
-        first = self._vae_regression(name, data, "C11", components, self.scale.morphology_training, seed)
-        self._decoder_trained(first, name, data, seed)
+        first = self.jointly_trained(components, seed)
+        self._decoder_trained(first, name, data, "C11", seed)
         path = self.folder / "own" / f"{name}.safetensors"
         if not path.exists():
             self.report(f"{name}: volumes of its own")
@@ -130,11 +136,11 @@ class StiffnessBench:
     def six_model(self, components: int, seed: int) -> VaeRegression:
         """Trained on the family, for all six entries, and its decoder once more."""
         first, name = self.vae_regression("six", components, seed), f"six-{components}-seed-{seed}"
-        self._decoder_trained(first, name, self.forward_data("six", seed), seed)
+        self._decoder_trained(first, name, self.forward_data("six", seed), "six", seed)
         return first
 
-    def _decoder_trained(self, method: VaeRegression, name: str, data: ForwardData, seed: int) -> None:
-        """Train the decoder of ``method`` on what inference decodes."""
+    def _decoder_trained(self, method: VaeRegression, name: str, data: ForwardData, case: str, seed: int) -> None:
+        """Train the decoder of ``method`` on what inference decodes, and solve."""
         from microwright.representations.vae_regression_inference import train_decoder
 
         name, networks = f"{name}-decoder", method.networks
@@ -143,7 +149,7 @@ class StiffnessBench:
             arrays, held_out = (data.train.structures, data.train.values), data.validation
             options, training = self._workspace.trainer(name), self.scale.decoder_training
             validation = held_out.structures, held_out.values
-            return train_decoder(networks, *arrays, training, options, seed, validation=validation)
+            return train_decoder(networks, *arrays, self.solver(case), training, options, seed, validation=validation)
 
         self._kept(name, networks, fit)
 

@@ -32,7 +32,7 @@ SEARCHES = (
     ("reg-only", "random", "decoder"),
     ("reg-only", "inferred", "decoder"),
     ("reg-only", "inferred", "regressor"),
-    ("solver", "inferred", "regressor"),
+    ("solver", "inferred", "decoder"),
 )
 #: iterations after which the best so far is solved
 CHECKED = (0, 10, 20, 50, 100, 200)

@@ -18,7 +18,8 @@ from torch import Tensor
 from microwright.bench.stiffness import StiffnessBench
 from microwright.bench.stiffness_annealing import SEARCHES
 from microwright.bench.stiffness_forward import COMPONENTS, encoded
-from microwright.bench.stiffness_inverse import CUTS, PRIORS, inferred, vector_targets
+from microwright.bench.stiffness_inverse import PRIORS, STAGES, inferred, vector_targets
+from microwright.bench.stiffness_results import STAGE_TITLES
 from microwright.methods.vae_regression import VaeRegression
 
 Row = dict[str, Any]
@@ -86,7 +87,7 @@ def draw_inferred(path: Path, bench: StiffnessBench, seed: int) -> None:
 def _column(bench: StiffnessBench, target: float, seed: int) -> list[Tensor]:
     shown = _originals(bench, target)
     for components in PRIORS.values():
-        shown += list(inferred(bench.morphology_model(components, seed), torch.tensor([target]), "regressor"))
+        shown += list(inferred(bench.morphology_model(components, seed), torch.tensor([target]), "decoder"))
     return shown
 
 
@@ -105,7 +106,7 @@ def draw_six(path: Path, bench: StiffnessBench) -> None:
     models: list[VaeRegression] = [bench.six_model(count, seed) for count in PRIORS.values()]
 
     def made(target: Tensor) -> list[Tensor]:
-        return [item for model in models for item in inferred(model, target, "regressor")]
+        return [item for model in models for item in inferred(model, target, "decoder")]
 
     columns = [
         (f"target {number + 1}", [volume.float(), *made(target)])
@@ -145,22 +146,23 @@ def draw_cube(axes: Axes, volume: Float[np.ndarray, "x y z"]) -> None:
 
 
 def draw_errors(path: Path, rows: Sequence[Row]) -> None:
-    """Figure 3b: achieved against target, and the error, for every component that counts, by both cuts."""
+    """Figure 3b: achieved against target after all trainings, and the error after both stages; cut by the decoder."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     targets = sorted({row["target"] for row in rows})
     left.plot(targets, targets, color="0.6", linewidth=0.8)
-    for (prior, marker), (cut, line) in itertools.product(
-        zip(PRIORS, "so", strict=True), zip(CUTS, (":", "-"), strict=True)
+    for (prior, marker), (stage, line) in itertools.product(
+        zip(PRIORS, "so", strict=True), zip(STAGES, (":", "-"), strict=True)
     ):
-        own = [row for row in rows if (row["prior"], row["cut"]) == (prior, cut) and row["likely"]]
+        counted = [row for row in rows if (row["prior"], row["cut"]) == (prior, "decoder") and row["likely"]]
+        own = [row for row in counted if row["stage"] == stage]
         means = [statistics.mean(row["error_percent"] for row in own if row["target"] == value) for value in targets]
-        right.plot(targets, means, f"{marker}{line}", label=f"{prior}, cut by the {cut}")
-        if cut == "regressor":
+        right.plot(targets, means, f"{marker}{line}", label=f"{prior}, {STAGE_TITLES[stage]}")
+        if stage == "all":
             left.plot([row["target"] for row in own], [row["achieved"] for row in own], marker, label=prior, alpha=0.7)
     right.axhline(16, color="0.6", linewidth=0.8)
-    left.set(xlabel="target C11, GPa", ylabel="achieved, GPa (cut by the regressor)")
-    right.set(xlabel="target C11, GPa", ylabel="mean error, %", ylim=(0, None))
+    left.set(xlabel="target C11, GPa", ylabel="achieved, GPa, after all trainings")
+    right.set(xlabel="target C11, GPa", ylabel="mean error, %", yscale="log")
     for axes in (left, right):
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=DPI)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from microwright.bench.forward.data import FRACTIONS
@@ -12,7 +13,7 @@ from microwright.bench.published import STIFFNESS_FORWARD, STIFFNESS_SIX_FORWARD
 from microwright.bench.results import Claim, machine
 from microwright.bench.stiffness import CASES, StiffnessBench
 from microwright.bench.stiffness_annealing import PAPER_GOAL, SEARCHES
-from microwright.bench.stiffness_inverse import CUTS, PRIORS, morphology_ranges
+from microwright.bench.stiffness_inverse import CUTS, PRIORS, STAGES, morphology_ranges
 from microwright.bench.stiffness_scales import SCALES, StiffnessScale
 
 Row = dict[str, Any]
@@ -39,31 +40,41 @@ def _forward_row(case: str, method: str, name: str, rows: Sequence[Row]) -> Row:
 
 
 def inverse_table(rows: Sequence[Row]) -> list[Row]:
-    """One row for each prior, cut and target: mean error over the likely components and over the seeds."""
+    """One row for each stage, cut, prior and target: mean error over the likely components and over the seeds."""
     made = []
-    for prior, cut, target in dict.fromkeys((row["prior"], row["cut"], row["target"]) for row in rows):
-        own = [row for row in rows if (row["prior"], row["cut"], row["target"]) == (prior, cut, target)]
-        own = [row for row in own if row["likely"]]
-        seeds = dict.fromkeys(row["seed"] for row in own)
-        kinds = [sorted({row["morphology"] for row in own if row["seed"] == seed}) for seed in seeds]
-        errors = [row["error_percent"] for row in own]
-        common = {"prior": prior, "cut": cut, "target": target, "shared": own[0]["shared"], "components": len(own)}
-        made.append({**common, "error_percent": statistics.mean(errors), "morphologies": kinds})
-    return sorted(made, key=lambda row: (CUTS.index(row["cut"]), list(PRIORS).index(row["prior"]), row["target"]))
+    for stage, cut, prior in itertools.product(STAGES, CUTS, PRIORS):
+        counted = [row for row in rows if (row["stage"], row["cut"], row["prior"]) == (stage, cut, prior)]
+        common = {"stage": stage, "cut": cut, "prior": prior}
+        for target in sorted({row["target"] for row in counted}):
+            own = [row for row in counted if row["target"] == target and row["likely"]]
+            seeds = dict.fromkeys(row["seed"] for row in own)
+            kinds = [sorted({row["morphology"] for row in own if row["seed"] == seed}) for seed in seeds]
+            error = statistics.mean(row["error_percent"] for row in own)
+            asked = {"target": target, "shared": own[0]["shared"], "components": len(own)}
+            made.append({**common, **asked, "error_percent": error, "morphologies": kinds})
+    return made
 
 
 def morphology_table(rows: Sequence[Row]) -> list[Row]:
-    """One row for each cut, prior and morphology: mean error of the likely components that gave it, shared targets."""
+    """One row for each stage, cut, prior and morphology: mean error of the likely components that gave it, shared
+    targets."""
     counted = [row for row in rows if row["likely"] and row["shared"]]
-    keys = sorted(dict.fromkeys((row["cut"], row["prior"], row["morphology"]) for row in counted))
-    parts = {key: [r for r in counted if (r["cut"], r["prior"], r["morphology"]) == key] for key in keys}
+    return _means_by(counted, ("stage", "cut", "prior", "morphology"))
+
+
+def drawn_table(rows: Sequence[Row]) -> list[Row]:
+    """One row for each cut, prior and morphology: mean error of the draws that gave it."""
+    return _means_by(rows, ("cut", "prior", "morphology"))
+
+
+def _means_by(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """One row for each combination of ``names``: number of volumes and mean error."""
+    parts: dict[tuple[Any, ...], list[float]] = {}
+    for row in rows:
+        parts.setdefault(tuple(row[name] for name in names), []).append(row["error_percent"])
     return [
-        {
-            **dict(zip(("cut", "prior", "morphology"), key, strict=True)),
-            "volumes": len(own),
-            "error_percent": statistics.mean(row["error_percent"] for row in own),
-        }
-        for key, own in parts.items()
+        {**dict(zip(names, key, strict=True)), "volumes": len(errors), "error_percent": statistics.mean(errors)}
+        for key, errors in sorted(parts.items())
     ]
 
 
@@ -134,29 +145,35 @@ def _forward_claims(table: Sequence[Row], limit: str) -> list[Claim]:
     return [_at_most(name, value, goal, "%", limit) for name, value, goal in goals]
 
 
+#: what the goals of inference speak of: stage and cut
+COMPARED = (("joint", "decoder"), ("all", "decoder"), ("all", "regressor"))
+STAGE_TITLES = {"joint": "after the joint training", "all": "after all trainings"}
+
+
 def _inverse_claims(table: Sequence[Row], limit: str) -> list[Claim]:
     made = []
-    for cut in CUTS:
-        mean = _mean_by_prior(table, lambda row, cut=cut: row["shared"] and row["cut"] == cut)  # type: ignore[misc]
-        name = f"mean error of the mixture against one Gaussian, targets of both morphologies, cut by the {cut}"
+    for stage, cut in COMPARED:
+        own = [row for row in table if (row["stage"], row["cut"]) == (stage, cut)]
+        when = f"{STAGE_TITLES[stage]}, cut by the {cut}"
+        mean = _mean_by_prior([row for row in own if row["shared"]])
+        name = f"mean error of the mixture against one Gaussian, targets of both morphologies, {when}"
         made.append(_at_most(name, mean["mixture"], mean["unimodal"], "%", limit))
-    own = [row for row in table if row["prior"] == "mixture" and row["cut"] == "regressor"]
-    both = [kinds for row in own if row["shared"] for kinds in row["morphologies"]]
-    share = 100 * statistics.mean(len(kinds) == 2 for kinds in both) if both else 0.0
-    direct = statistics.mean(row["error_percent"] for row in own)
-    made += [_own_morphology(share, limit), _at_most("mean error of C11, inferred directly", direct, 16.0, "%", limit)]
+        mixed = [row for row in own if row["prior"] == "mixture"]
+        both = [kinds for row in mixed if row["shared"] for kinds in row["morphologies"]]
+        share = 100 * statistics.mean(len(kinds) == 2 for kinds in both) if both else 0.0
+        made.append(_own_morphology(when, share, limit))
+        direct = statistics.mean(row["error_percent"] for row in mixed)
+        made.append(_at_most(f"mean error of C11, inferred directly, {when}", direct, 16.0, "%", limit))
     return made
 
 
-def _own_morphology(share: float, limit: str) -> Claim:
-    name = "such targets where each component gives its own morphology"
+def _own_morphology(when: str, share: float, limit: str) -> Claim:
+    name = f"such targets where each component gives its own morphology, {when}"
     return Claim(name, share, ">= 100", "%", share == 100, "" if share == 100 else limit)
 
 
-def _mean_by_prior(table: Sequence[Row], wanted: Callable[[Row], bool]) -> dict[str, float]:
-    parts = {
-        prior: [row["error_percent"] for row in table if row["prior"] == prior and wanted(row)] for prior in PRIORS
-    }
+def _mean_by_prior(table: Sequence[Row]) -> dict[str, float]:
+    parts = {prior: [row["error_percent"] for row in table if row["prior"] == prior] for prior in PRIORS}
     return {prior: statistics.mean(errors) if errors else float("nan") for prior, errors in parts.items()}
 
 
@@ -215,9 +232,9 @@ def notes(bench: StiffnessBench) -> list[str]:
         f"property, {scale.reg_only.epochs} and {scale.six_reg_only.epochs} for Reg-only. Both shift and mirror the "
         "volumes at random. Style loss: two-point correlations.",
         f"What infers had its prior fitted once more by itself, {scale.decoder_training.epochs} × "
-        f"{scale.decoder_training.steps_per_epoch or 'all'} steps of the decoder on what it decodes, and, for C11, a "
-        f"second training of {scale.second_training.epochs} passes, besides its own set on {scale.own_volumes} volumes "
-        "that it had inferred itself, solved; decoder and prior stayed as they were.",
+        f"{scale.decoder_training.steps_per_epoch or 'all'} steps of the decoder on what it decodes, the solver in the "
+        f"loop, and, for C11, a second training of {scale.second_training.epochs} passes, besides its own set on "
+        f"{scale.own_volumes} volumes that it had inferred itself, solved; decoder and prior stayed as they were.",
         f"Runs (a split and first weights each): {len(scale.seeds)} for C11, {len(scale.six_seeds)} for six entries, "
         f"{len(scale.inverse_seeds)} for the inverse experiments; the paper has ten forward.",
     ]

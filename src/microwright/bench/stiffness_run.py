@@ -12,7 +12,7 @@ from microwright.bench.stiffness import StiffnessBench
 from microwright.bench.stiffness_annealing import annealing_rows
 from microwright.bench.stiffness_figures import draw_figures
 from microwright.bench.stiffness_forward import forward_rows
-from microwright.bench.stiffness_inverse import inverse_rows, six_rows
+from microwright.bench.stiffness_inverse import drawn_rows, inverse_rows, six_rows
 from microwright.bench.stiffness_page import write_page
 
 #: what keeps goals from being met at a scale
@@ -26,15 +26,17 @@ LIMITS = {
 def run_stiffness(bench: StiffnessBench, command: str, out: Path) -> Path:
     """Measure whatever is missing, write ``results/stiffness-SCALE.json``, the pictures and the page."""
     forward, inverse = forward_rows(bench), inverse_rows(bench)
-    annealing, six = annealing_rows(bench), six_rows(bench)
+    annealing, six, drawn = annealing_rows(bench), six_rows(bench), drawn_rows(bench)
     tables = {
         "forward": results.forward_table(forward),
         "inverse": results.inverse_table(inverse),
         "inverse morphology": results.morphology_table(inverse),
+        "drawn": results.drawn_table(drawn),
         "annealing": results.annealing_table(annealing),
         "six": results.six_table(six) if six else [],
         "verdict": [{"text": results.verdict(results.annealing_table(annealing), bench.scale.starts)}],
         "component": inverse,
+        "draw": drawn,
         "forward run": forward,
         "annealing run": annealing,
         "six component": six,

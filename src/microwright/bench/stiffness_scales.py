@@ -57,7 +57,7 @@ class StiffnessScale:
     morphology_training: VaeRegressionTraining = field(default_factory=VaeRegressionTraining)
     decoder_training: VaeRegressionTraining = field(
         default_factory=lambda: VaeRegressionTraining(
-            epochs=6, steps_per_epoch=100, learning_rate=1e-3, final_rate=0.05
+            epochs=10, steps_per_epoch=100, learning_rate=1e-3, final_rate=0.05
         )
     )
     own_volumes: int = 1280
@@ -85,12 +85,12 @@ _CPU = StiffnessScale(
     widths=(1.0, 2.0, 3.0, 4.0),
     volumes=2560,
     morphologies=((4.0, 1.0, 1.0), (1.0, 4.0, 4.0)),
-    morphology_volumes=512,
+    morphology_volumes=2048,
     width=0.5,
     training=replace(_QUICK, epochs=40),
     six_training=replace(_QUICK, epochs=12),
     morphology_training=replace(
-        _QUICK, epochs=20, steps_per_epoch=100, patience=20, divergence=0.15, warm_up=0.6, prior_rate=5.0
+        _QUICK, epochs=50, steps_per_epoch=100, patience=50, divergence=0.15, warm_up=0.6, prior_rate=5.0
     ),
     plain_epochs=12,
     reg_only=RegOnlyTraining(epochs=40, final_rate=0.05),

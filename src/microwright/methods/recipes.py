@@ -45,7 +45,7 @@ class VolumeRecipe:
         style: reconstruction loss: two-point, random or vgg19.
         style_weights: safetensors file of VGG-19's weights; None for the other two.
         training: settings of the training.
-        decoder_training: of the decoder on what inference decodes; None leaves that out.
+        decoder_training: of the decoder on what inference decodes, and solves; None leaves that out.
         own_volumes: that the trained model infers, and that a second training learns besides; 0 leaves that out.
         second_training: settings of it.
         temperature: factor on the prior's σ when latents are drawn.
@@ -146,7 +146,7 @@ _LIGHT_VOLUMES = VolumeRecipe(
     width=0.25,
     coarsening=2,
     training=_LIGHT_TRAINING,
-    decoder_training=replace(_LIGHT_TRAINING, epochs=4),
+    decoder_training=replace(_LIGHT_TRAINING, epochs=4, steps_per_epoch=100),
     own_volumes=768,
     second_training=replace(_LIGHT_TRAINING, epochs=8, learning_rate=5e-4),
 )

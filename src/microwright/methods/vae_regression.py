@@ -255,7 +255,9 @@ def _decoder_trained(
 
         options, style = workspace.trainer(f"{NAME}-decoder"), style_named(settings.style, settings.style_weights)
         arrays = known.structures, known.values.float()
-        return train_decoder(networks, *arrays, training, options, workspace.seed, style=style)
+        solver = solver_from_spec(known.solver)
+        in_loop = solver if solver.differentiable else None
+        return train_decoder(networks, *arrays, in_loop, training, options, workspace.seed, style=style)
 
     return workspace.kept("networks-decoder", networks, fit)
 

@@ -2,8 +2,8 @@
 
 The joint training (``vae_regression_training``) is about volumes: their posteriors are decoded, and the prior follows
 these with as many steps as all else. Inference starts from the prior. Here the prior is fitted once more by itself
-(``fit_prior``), and the decoder learns what the prior's components and their means are to look like
-(``train_decoder``).
+(``fit_prior``), and the decoder learns what the prior's components and their means are to look like and what the
+solver is to say of them (``train_decoder``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
+from torch.distributions import Normal
 
 from microwright.inverters.multimodal_prior import (
     MultimodalPrior,
@@ -21,6 +22,7 @@ from microwright.inverters.multimodal_prior import (
     gaussian_divergence,
     mixture_divergence,
 )
+from microwright.physics.property import Solver
 from microwright.representations.style import StyleLoss, TwoPointStyle
 from microwright.representations.vae_regression import VaeRegressionNetworks
 from microwright.representations.vae_regression_training import (
@@ -32,14 +34,18 @@ from microwright.representations.vae_regression_training import (
     moved,
     seen_volumes,
 )
+from microwright.structures.random_fields import cut_at_fraction
 from microwright.training import TrainerOptions, seeded, step_generator
 from microwright.training.best import BestWeights
+from microwright.training.scales import MeasuredScales
 from microwright.training.settings import VaeRegressionTraining
 
 #: places that the fit of the prior begins from, besides where it is; its steps, volumes a step, and learning rate
 PRIOR_STARTS, PRIOR_STEPS, PRIOR_BATCH, PRIOR_RATE = 4, 1500, 64, 5e-3
 #: a smaller set is seen at several places of its period
 PRIOR_VOLUMES = 2048
+#: a property is missed relative to its size, but for one of less than this share of the training set's deviation
+SMALLEST_SHARE = 0.1
 
 
 def fit_prior(
@@ -117,30 +123,59 @@ def _prior_divergence(prior: MultimodalPrior, posteriors: tuple[Tensor, Tensor, 
 
 
 class _DecoderModule(BestWeights):
-    """The style of what is decoded from posteriors and from the prior; the decoder alone learns."""
+    """Style and solved property of what is decoded from posteriors and from the prior; the decoder alone learns."""
 
     network: VaeRegressionNetworks
 
-    def __init__(self, networks: VaeRegressionNetworks, style: StyleLoss, settings: VaeRegressionTraining, seed: int):
+    def __init__(
+        self,
+        networks: VaeRegressionNetworks,
+        solver: Solver | None,
+        style: StyleLoss,
+        settings: VaeRegressionTraining,
+        seed: int,
+    ) -> None:
         super().__init__(networks)
+        self.solver = solver
         self.style = style
         self.settings = settings
         self.seed = seed
+        self.scales = MeasuredScales(2)
 
     def training_step(self, batch: Pair, batch_index: int) -> Tensor:
         # the global step counts on through epochs and kills
         generator = step_generator(self.seed, self.global_step, self.global_rank)
         structures, properties = batch
-        return self._style(moved(structures, self.settings.mirrored, generator).float(), properties, generator)
+        terms = self._terms(moved(structures, self.settings.mirrored, generator).float(), properties, generator)
+        if self.global_step < self.settings.scale_steps:
+            self.scales.observe(terms)
+        return (terms / self.scales.values).sum()
 
     def validation_step(self, batch: Pair, batch_index: int) -> None:
         structures, properties = batch
-        style = self._style(structures.float(), properties, step_generator(self.seed + 1, batch_index))
-        self.log("validation", style, prog_bar=True, batch_size=len(structures))
+        terms = self._terms(structures.float(), properties, step_generator(self.seed + 1, batch_index))
+        named = dict(zip(("style", "miss"), terms, strict=True))
+        loss = (terms / self.scales.values).sum()
+        self.log_dict({"validation": loss, **named}, prog_bar=True, batch_size=len(structures))
 
-    def _style(self, structures: Tensor, properties: Tensor, generator: torch.Generator) -> Tensor:
+    def _terms(self, structures: Tensor, properties: Tensor, generator: torch.Generator) -> Float[Tensor, "terms"]:
+        """Style and miss, means over the batch, as they come."""
         latents = _decoded_latents(self.network, structures, properties, generator)
-        return self.style(structures, self.network.decoder(latents)).mean()
+        style = self.style(structures, self.network.decoder(latents)).mean()
+        miss = style.new_zeros(()) if self.solver is None else self._miss(self.solver, properties, generator)
+        return torch.stack([style, miss])
+
+    def _miss(self, solver: Solver, properties: Tensor, generator: torch.Generator) -> Float[Tensor, ""]:
+        """Mean relative error of the solved properties of what is inferred, cut at the decoder's phase fraction.
+
+        The solver's gradient by the voxels of the cut volume is taken as that by the decoder's probabilities.
+        """
+        latents = _inferred_latents(self.network, properties, generator)
+        probability = self.network.decode(latents)
+        binary = cut_at_fraction(probability.detach(), probability.detach().flatten(1).mean(1))
+        solved = solver.solve(binary + (probability - probability.detach())).values.to(properties)
+        floor = SMALLEST_SHARE * self.network.property_std
+        return ((solved - properties).abs() / properties.abs().clamp_min(floor)).mean()
 
     def configure_optimizers(self) -> Any:
         settings = self.settings
@@ -157,41 +192,76 @@ def _decoded_latents(
     mixture = networks.prior(networks.normalised(properties))
     components = component_gaussians(mixture)
     closeness = -gaussian_divergence(posterior.mean[:, None], posterior.log_variance[:, None], components)
-    shares = (mixture.mixture_distribution.logits + closeness).softmax(1).cpu()
-    rows = torch.arange(len(structures))
-    chosen = torch.multinomial(shares, 1, generator=generator)[:, 0]
-    noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
+    shares = (mixture.mixture_distribution.logits + closeness).softmax(1)
+    inferred = _of_components(components, shares, generator)
+    drawn = posterior.sample(torch.randn(inferred.shape, generator=generator).to(inferred))
+    from_posterior = torch.randint(2, (len(structures), 1), generator=generator).to(inferred.device) == 0
+    return torch.where(from_posterior, drawn, inferred)
+
+
+@torch.no_grad()
+def _inferred_latents(
+    networks: VaeRegressionNetworks, properties: Tensor, generator: torch.Generator
+) -> Float[Tensor, "batch m"]:
+    """For each target the mean of a component of p(z|c) or a draw from it, components by their probabilities."""
+    mixture = networks.prior(networks.normalised(properties))
+    return _of_components(component_gaussians(mixture), mixture.mixture_distribution.probs, generator)
+
+
+def _of_components(
+    components: Normal, shares: Float[Tensor, "batch k"], generator: torch.Generator
+) -> Float[Tensor, "batch m"]:
+    """Of each row one component, by ``shares``: its mean or a draw, one as often as the other."""
+    rows = torch.arange(len(shares))
+    chosen = torch.multinomial(shares.cpu(), 1, generator=generator)[:, 0]
     mean, scale = components.loc[rows, chosen], components.scale[rows, chosen]
-    # one half, a quarter, a quarter
-    kinds = torch.randint(4, (len(structures), 1), generator=generator).to(mean.device)
-    drawn = mean + scale * noise * (kinds == 3)
-    return torch.where(kinds < 2, posterior.sample(noise), drawn)
+    noise = torch.randn(mean.shape, generator=generator).to(mean)
+    drawn = torch.randint(2, (len(shares), 1), generator=generator).to(mean)
+    return mean + drawn * scale * noise
 
 
 def train_decoder(
     networks: VaeRegressionNetworks,
     structures: Shaped[Tensor, "n x y z"],
     properties: Float[Tensor, "n p"],
+    solver: Solver | None,
     training: VaeRegressionTraining,
     options: TrainerOptions,
     seed: int,
     validation: tuple[Shaped[Tensor, "v x y z"], Float[Tensor, "v p"]] | None = None,
     style: StyleLoss | None = None,
 ) -> dict[str, float]:
-    """Train the decoder of trained ``networks`` on the latents that inference decodes; all else stays as it is.
+    """Train the decoder of trained ``networks`` on what inference decodes, the solver in the loop; the rest stays.
 
-    In the joint training the decoder sees draws of q(z|x) alone. The mean of a component of p(z|c) lies in the middle
-    of those, where often none was seen. Here half of the volumes are decoded from q(z|x), a quarter from the mean of
-    the component of p(z|c) that q(z|x) belongs to, and a quarter from draws of that component; all are to have the
-    volume's texture.
+    In the joint training the decoder sees draws of q(z|x) alone, and a decoded volume is to have the texture of a true
+    one, whatever its properties. The mean of a component of p(z|c) lies in the middle of those draws, where often none
+    was seen; and two volumes of nearly one texture may differ by half in stiffness, where a few voxels bridge two
+    sheets. Here half of the volumes are decoded from q(z|x), a quarter from the mean of the component of p(z|c) that
+    q(z|x) belongs to, and a quarter from draws of that component; all are to have the volume's texture. And what means
+    and draws of p(z|c) decode to is cut at the decoder's phase fraction and solved, and is to have the properties c.
+    Both terms are divided by their mean magnitudes over the first steps.
 
-    Arguments are those of ``train_vae_regression``.
+    Args:
+        networks: their decoder is trained in place.
+        structures: 0/1.
+        properties: in their own units.
+        solver: of these properties, differentiable; None leaves texture alone.
+        training: settings.
+        options: where the checkpoints go; a second call with the same folder continues a killed training.
+        seed: of the batches, the shifts and the draws.
+        validation: structures and properties that choose the best weights; a share of the others where none are given.
+        style: the texture's loss; ``TwoPointStyle`` where none is given.
 
     Returns:
-        ``decoder_style``, the least style loss of the validation set.
+        Of the validation set ``decoder_loss``, the least, and at the end ``decoder_style`` and
+        ``decoder_miss_percent``, the mean relative error of the solved properties.
     """
     check_volumes(networks, structures, properties)
     known, held_out = learnt_and_held_out(structures, properties, validation, training, seed)
-    module = _DecoderModule(networks, style or TwoPointStyle(), training, seed)
-    fitted(module, networks, known, held_out, training, options, seed)
-    return {"decoder_style": module.best_loss}
+    module = _DecoderModule(networks, solver, style or TwoPointStyle(), training, seed)
+    last = fitted(module, networks, known, held_out, training, options, seed).callback_metrics
+    return {
+        "decoder_loss": module.best_loss,
+        "decoder_style": float(last["style"]),
+        "decoder_miss_percent": 100 * float(last["miss"]),
+    }

@@ -33,22 +33,19 @@ from microwright.representations.vae_regression import VaeRegressionNetworks, pr
 from microwright.training import StepBatches, TrainerOptions, step_generator
 from microwright.training.best import BestWeights
 from microwright.training.fit import fit
+from microwright.training.scales import SMALLEST_SCALE, MeasuredScales
 from microwright.training.settings import VaeRegressionTraining
 
 #: structures and their properties
 Pair = tuple[Tensor, Tensor]
 
 BETAS = (0.75, 0.999)
-#: the smallest scale that a term is divided by
-SMALLEST_SCALE = 1e-12
 
 
 class _VaeRegressionModule(BestWeights):
     """Loss (4), with the scales of its terms and the best weights so far."""
 
     network: VaeRegressionNetworks
-    totals: Tensor
-    measured: Tensor
 
     def __init__(
         self, networks: VaeRegressionNetworks, style: StyleLoss, settings: VaeRegressionTraining, steps: int, seed: int
@@ -58,8 +55,7 @@ class _VaeRegressionModule(BestWeights):
         self.settings = settings
         self.steps = steps
         self.seed = seed
-        self.register_buffer("totals", torch.zeros(3))
-        self.register_buffer("measured", torch.zeros(()))
+        self.scales = MeasuredScales(3)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         step = self.current_epoch * self.steps + batch_index
@@ -68,8 +64,7 @@ class _VaeRegressionModule(BestWeights):
         terms = self._terms(moved(structures, self.settings.mirrored, generator).float(), properties, generator)
         measuring = step < min(self.settings.scale_steps, self.steps)
         if measuring:
-            self.totals += terms.detach().abs()
-            self.measured += 1
+            self.scales.observe(terms)
         risen = min(1.0, step / max(1.0, self.settings.warm_up * self.settings.epochs * self.steps))
         return self._loss(terms, 0.0 if measuring else risen)
 
@@ -84,12 +79,7 @@ class _VaeRegressionModule(BestWeights):
 
     def _loss(self, terms: Tensor, divergence: float = 1.0) -> Tensor:
         weights = terms.new_tensor([self.settings.regression, 1.0, divergence * self.settings.divergence])
-        return (weights * terms / self.scales).sum()
-
-    @property
-    def scales(self) -> Float[Tensor, "terms"]:
-        """Mean magnitudes r, s and k of the terms."""
-        return (self.totals / self.measured.clamp_min(1)).clamp_min(SMALLEST_SCALE)
+        return (weights * terms / self.scales.values).sum()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         structures, properties = batch
@@ -191,7 +181,8 @@ def _trained(
     module = _VaeRegressionModule(networks, style, training, steps, seed)
     trainer = fitted(module, networks, known, held_out, training, options, seed)
     held_out = seen_volumes(networks, held_out[0]), held_out[1]
-    scales = dict(zip(("regression_scale", "style_scale", "divergence_scale"), module.scales.tolist(), strict=True))
+    names = ("regression_scale", "style_scale", "divergence_scale")
+    scales = dict(zip(names, module.scales.values.tolist(), strict=True))
     last = {name: float(trainer.callback_metrics[name]) for name in ("regression", "style", "divergence")}
     accuracy = forward_accuracy(networks, *held_out)
     return {"loss": module.best_loss, "epochs": float(trainer.current_epoch), **last, **scales, **accuracy}
