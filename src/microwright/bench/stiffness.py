@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -206,7 +207,7 @@ class StiffnessBench:
     def judge(self, seed: int) -> Any:
         """The Reg-only network, trained on what the mixture's second training learns of C11."""
         _, both = self._inferring(2, seed)
-        return self._reg_only(f"judge-seed-{seed}", both, "C11", self.scale.reg_only, seed)
+        return self._reg_only(f"judge-seed-{seed}", both, "C11", self.scale.judge, seed)
 
     def _reg_only(self, name: str, data: ForwardData, case: str, training: RegOnlyTraining, seed: int) -> Any:
         from microwright.bench.forward.reg_only import RegOnlyNetwork, train_reg_only
@@ -229,11 +230,12 @@ class StiffnessBench:
         return Workspace(self.folder / "networks", accelerator=self.accelerator, progress=False)
 
     def _kept(self, name: str, network: torch.nn.Module, train: Callable[[], dict[str, float]]) -> dict[str, float]:
-        """Train or take what an earlier run left; the time of training is one of the metrics."""
+        """Train or take what an earlier run left; the processor's seconds are one of the metrics."""
 
         def timed() -> dict[str, float]:
             self.report(f"{name}: training")
-            return train()
+            start = time.process_time()
+            return train() | {"processor_s": time.process_time() - start}
 
         self._workspace.folder.mkdir(parents=True, exist_ok=True)
         return self._workspace.kept(name, network, timed)

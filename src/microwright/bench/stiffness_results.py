@@ -229,8 +229,8 @@ def notes(bench: StiffnessBench) -> list[str]:
         f"Networks of {scale.width:g} times the paper's filters and dense neurons; at most {scale.training.epochs} "
         f"passes for VAE-Regression on C11, {scale.six_training.epochs} on six entries, "
         f"{_passes(scale)} on the two morphologies, {scale.plain_epochs} for the VAE without the "
-        f"property, {scale.reg_only.epochs} and {scale.six_reg_only.epochs} for Reg-only. Both shift and mirror the "
-        "volumes at random. Style loss: two-point correlations.",
+        f"property, {scale.reg_only.epochs} and {scale.six_reg_only.epochs} for Reg-only ({scale.judge.epochs} where "
+        "it guides a search). Both shift and mirror the volumes at random. Style loss: two-point correlations.",
         f"What infers had its prior fitted once more by itself, {scale.decoder_training.epochs} × "
         f"{scale.decoder_training.steps_per_epoch or 'all'} steps of the decoder on what it decodes, the solver in the "
         f"loop, and, for C11, a second training of {scale.second_training.epochs} passes, besides its own set on "

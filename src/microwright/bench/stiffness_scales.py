@@ -33,6 +33,7 @@ class StiffnessScale:
         plain_epochs: of the VAE that does not know the property.
         reg_only: training of the Reg-only network for C11.
         six_reg_only: the same for all six entries.
+        judge: training of the Reg-only network that searches rely on.
         seeds: of splits and first weights, for C11.
         six_seeds: the same for all six entries at once; none leaves the case out.
         inverse_seeds: of the networks of the inverse experiments.
@@ -67,6 +68,7 @@ class StiffnessScale:
     plain_epochs: int = 200
     reg_only: RegOnlyTraining = field(default_factory=RegOnlyTraining)
     six_reg_only: RegOnlyTraining = field(default_factory=RegOnlyTraining)
+    judge: RegOnlyTraining = field(default_factory=RegOnlyTraining)
     seeds: tuple[int, ...] = (0,)
     six_seeds: tuple[int, ...] = (0,)
     inverse_seeds: tuple[int, ...] = (0,)
@@ -95,6 +97,7 @@ _CPU = StiffnessScale(
     plain_epochs=12,
     reg_only=RegOnlyTraining(epochs=40, final_rate=0.05),
     six_reg_only=RegOnlyTraining(epochs=12, final_rate=0.05),
+    judge=RegOnlyTraining(epochs=16, final_rate=0.05),
     inverse_seeds=(0, 1, 2),
 )
 _PAPER = StiffnessScale(
@@ -127,6 +130,7 @@ _SMOKE = StiffnessScale(
     plain_epochs=1,
     reg_only=RegOnlyTraining(epochs=2),
     six_reg_only=RegOnlyTraining(epochs=2),
+    judge=RegOnlyTraining(epochs=2),
     targets=(20.0, 30.0),
     vectors=2,
     annealing=AnnealingSettings(iterations=4),
