@@ -234,7 +234,9 @@ def notes(bench: StiffnessBench) -> list[str]:
         f"What infers had its prior fitted once more by itself, {scale.decoder_training.epochs} × "
         f"{scale.decoder_training.steps_per_epoch or 'all'} steps of the decoder on what it decodes, the solver in the "
         f"loop, and, for C11, a second training of {scale.second_training.epochs} passes, besides its own set on "
-        f"{scale.own_volumes} volumes that it had inferred itself, solved; decoder and prior stayed as they were.",
+        f"{scale.own_volumes} volumes that it had inferred itself, solved; decoder and prior stayed as they were. The "
+        f"loop solves {scale.decoder_training.batch} volumes a step, and one for each of the validation part "
+        f"{scale.decoder_training.epochs} times.",
         f"Runs (a split and first weights each): {len(scale.seeds)} for C11, {len(scale.six_seeds)} for six entries, "
         f"{len(scale.inverse_seeds)} for the inverse experiments; the paper has ten forward.",
     ]

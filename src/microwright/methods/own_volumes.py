@@ -1,7 +1,7 @@
 """Volumes that VAE-Regression infers by itself, with what the solver says of them: what its second training learns.
 
-A decoded volume is smoother than any of the training set. q(c|x), which never saw its like, takes a sheet without the
-bridges of a true one to be stiffer than it is, and the phase fraction at which it sees a target met is too low.
+A decoded volume is smoother than any of the training set, and bridged where the solver in the decoder's training wanted
+it. q(c|x), which never saw its like, is off, and so is the phase fraction at which it sees a target met.
 Labelled volumes of the model's own put that right for the price of as many solutions. (Learning from the states that
 one's own model leads to: Ross, Gordon and Bagnell, AISTATS 2011.)
 """
