@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -251,7 +250,6 @@ def notes(bench: StiffnessBench) -> list[str]:
         made.append("Not run: all six entries at once (the paper's Tables 7 to 10).")
     if machine()["accelerator"] == "none":
         made.append("No GPU was at hand: its speed is not measured.")
-    load, cores = os.getloadavg()[2], os.cpu_count() or 1
-    if load > cores:
-        made.append(f"The load average was {load:.0f} on {cores} cores: other work stretched all seconds.")
+    # what was measured is kept, and may be of another day than the rest
+    made.append("Seconds are wall time, taken when a search ran; other work may have stretched them.")
     return made

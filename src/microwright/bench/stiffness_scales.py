@@ -90,13 +90,13 @@ _CPU = StiffnessScale(
     morphology_volumes=2048,
     width=0.5,
     training=replace(_QUICK, epochs=40),
-    six_training=replace(_QUICK, epochs=12),
+    six_training=replace(_QUICK, epochs=30),
     morphology_training=replace(
         _QUICK, epochs=50, steps_per_epoch=100, patience=50, divergence=0.15, warm_up=0.6, prior_rate=5.0
     ),
     plain_epochs=12,
     reg_only=RegOnlyTraining(epochs=40, final_rate=0.05),
-    six_reg_only=RegOnlyTraining(epochs=12, final_rate=0.05),
+    six_reg_only=RegOnlyTraining(epochs=30, final_rate=0.05),
     judge=RegOnlyTraining(epochs=16, final_rate=0.05),
     inverse_seeds=(0, 1, 2),
 )
